@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The [aggregator] section: keys carry metrics-server's flag names (spec metrics-api 1).
+ */
+#pragma once
+
+#include "core/config.h"
+
+enum agg_kubelet_tls { AGG_TLS_AUTO, AGG_TLS_VERIFY, AGG_TLS_PIN, AGG_TLS_INSECURE };
+
+struct agg_options {
+	/* scraping */
+	int64_t metric_resolution;       /* ns */
+	int64_t kubelet_request_timeout; /* ns */
+	int kubelet_tls;                 /* enum agg_kubelet_tls */
+	bool kubelet_insecure_tls;       /* metrics-server's name for kubelet-tls = insecure */
+	struct km_strlist kubelet_preferred_address_types;
+	int64_t kubelet_port;
+	bool kubelet_use_node_status_port;
+	const char *kubelet_certificate_authority, *kubelet_client_certificate, *kubelet_client_key;
+	const char *node_selector;
+	/* serving */
+	const char *bind_address;
+	int64_t secure_port;
+	const char *tls_cert_file, *tls_private_key_file;
+	const char *client_ca_file;
+	const char *requestheader_client_ca_file;
+	struct km_strlist requestheader_allowed_names, requestheader_username_headers, requestheader_group_headers, requestheader_extra_headers_prefix;
+	int64_t authorization_authorized_ttl, authorization_unauthorized_ttl; /* ns */
+};
+
+extern const struct km_section agg_section;

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The samples: for each node, and each container seen there, the newest point and the one before it, as far as they are of use. Filled by scrapes, read by the
+ * API. A good sample is kept until it is older than max_age (2.5 x metric-resolution), so that one missed scrape loses nothing; then the node or pod is
+ * absent. Everything is found by name in O(1); memory is bounded by what kubelets may report (named limits).
+ */
+#pragma once
+
+#include "aggregator/point.h"
+#include "core/intern.h"
+
+#define AGG_CONTAINERS_PER_NODE_MAX 16384
+#define AGG_NAME_MAX                256 /* bytes of a namespace, pod or container name; longer lines are counted and skipped */
+
+struct agg_store;
+
+int agg_store_new(struct km_interner *in, struct agg_store **ret) _must_check_;
+void agg_store_free(struct agg_store *s); /* NULL is fine */
+/* min_window: two points closer together than this are not used for a rate (default 1 s). */
+void agg_store_configure(struct agg_store *s, int64_t resolution_ns, int64_t max_age_ns);
+
+/* ---- filling: begin, any number of lines, then commit or abort; one scrape at a time (parsing is synchronous) ---- */
+int agg_store_begin(struct agg_store *s, const char *node) _must_check_; /* 0 or -ENOMEM */
+void agg_store_line(const struct agg_line *line, void *store);           /* an agg_line_fn */
+/* Makes the scrape visible: containers not in it are forgotten (their pod has ended or moved). now_ns: wall clock. */
+void agg_store_commit(struct agg_store *s, int64_t now_ns);
+void agg_store_abort(struct agg_store *s);
+/* The node is gone from the cluster. */
+void agg_store_forget_node(struct agg_store *s, const char *node);
+
+/* ---- reading ---- */
+/* -ENOENT: no usable figure (unknown, one point only, or older than max_age at now_ns). */
+int agg_store_node(struct agg_store *s, const char *node, int64_t now_ns, struct agg_usage *ret) _must_check_;
+
+struct agg_container_usage {
+	const char *name; /* interned */
+	struct agg_usage usage;
+};
+/*
+ * A pod's containers, in the order the caller asks for (names: the pod's spec order, interned; n of them): those of the spec first, others after. Returns how many were written
+ * into out (at most max), 0 when the pod has no usable figures. node: spec.nodeName, interned: when two nodes report the pod, this one is right; NULL: the newest.
+ * A pod of which some container has no usable figure yet, though its last scrape listed it, is withheld whole (0): an under-count would mislead the HPA.
+ */
+size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *pod, const char *node, const char *const *names, size_t n,
+	int64_t now_ns, struct agg_container_usage *out, size_t max);
+
+struct agg_store_stats {
+	size_t nodes, containers;
+	uint64_t lines_total, lines_skipped_total, stale_dropped_total, counter_resets_total, duplicate_pods_total;
+	int64_t newest_commit_ns; /* wall clock of the newest commit, 0: none */
+};
+void agg_store_stats(const struct agg_store *s, struct agg_store_stats *ret);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The contract every module fulfils. A static registry (cmd/run.c) lists them in order; a module whose INI section is absent or has `enabled = no`
+ * is not started at all. The four feature modules know core, net, kube and what stands here, never one another.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "core/config.h"
+#include "core/err.h"
+#include "core/loop.h"
+#include "kube/cluster.h"
+
+#include "identity.h"
+
+/* What the daemon lends its modules; everything borrowed, living longer than they do. */
+struct km_context {
+	struct km_loop *loop;
+	const struct km_config *config; /* the one in force; changes at reload, before ->reload is called */
+	struct kube_client *client;
+	struct kube_cluster *cluster;
+	struct km_identity_hub *identities;
+	const char *state_dir; /* "/var/lib/kmetricsd" */
+	const char *node_name; /* this host's node name */
+	bool stopping;         /* SIGTERM has been seen */
+};
+
+/* One counter or gauge of a module's state struct; declared once, shown by `kmetricsd status` and documented from here. */
+struct km_counter {
+	const char *name; /* snake_case with unit: "scrapes_total" */
+	const char *help;
+	size_t offset; /* of a uint64_t in what ->counters_base returns */
+};
+
+/* What a module says of itself for STATUS=, `kmetricsd status` and the health end points. */
+struct km_health {
+	bool ok;
+	char text[200]; /* one line: "12 nodes, 340 pods, last scrape 3 s ago" */
+};
+
+struct km_module {
+	const char *name;    /* the INI section's too */
+	const char *summary; /* one line */
+	const struct km_section *section;
+	const struct km_counter *counters;
+	size_t n_counters;
+
+	/* All optional, called in this order. self is the module's own, made by init. */
+	int (*init)(struct km_context *ctx, void **ret_self, struct km_err *err); /* before the loop runs; may block a little; no network */
+	int (*start)(void *self, struct km_err *err);                           /* listen, subscribe, arm timers */
+	/* A new configuration. prepare does all that can fail, without effect; commit cannot fail. discard undoes a prepare whose sibling failed. */
+	int (*reload_prepare)(void *self, const struct km_config *config, struct km_err *err);
+	void (*reload_commit)(void *self);
+	void (*reload_discard)(void *self);
+	void (*stop)(void *self, km_loop_fn stopped, void *arg); /* drain; calls stopped when done (may be at once) */
+	void (*fini)(void *self);
+	void (*health)(void *self, struct km_health *ret);
+	json_t *(*status)(void *self);               /* details for `kmetricsd status -o json`; new reference */
+	const void *(*counters_base)(void *self);
+};
