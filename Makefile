@@ -32,7 +32,7 @@ WARNINGS += -Werror
 endif
 
 # Goals that need neither the libraries nor a compiler
-light_goals := help deps deps-e2e clean distclean format
+light_goals := help deps deps-e2e clean format format-check check test e2e e2e-long demo
 ifneq ($(filter-out $(light_goals),$(or $(MAKECMDGOALS),all)),)
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 pkg_libs   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
@@ -46,9 +46,9 @@ km_cflags  += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recov
 km_ldflags += -fsanitize=$(SANITIZE)
 endif
 
-LAYERS    := core net kube certmanager aggregator wiring
+LAYERS    := core net kube certmanager aggregator hpa wiring
 lib       = $(O)/lib$(1).a
-feature   := certmanager aggregator wiring
+feature   := certmanager aggregator hpa wiring
 libs_core := core
 libs_net  := net core
 libs_kube := kube net core
@@ -67,7 +67,7 @@ fuzz_bins := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(fuzz_srcs))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help deps deps-e2e install check test e2e e2e-long demo format format-check clean distclean unit fuzz-replay fuzz
+.PHONY: all help deps deps-e2e install tests check test e2e e2e-long demo format format-check clean fuzz
 
 all: $(O)/kmetricsd ## build the binary, build/kmetricsd
 
@@ -104,6 +104,63 @@ $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/replay.o $(foreach l,$(
 	@mkdir -p $(@D)
 	@[ '$(Q)' = '' ] || echo '  LD      $@'
 	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+
+vector_srcs := $(wildcard tests/vectors/vectors_*.c)
+vector_bins := $(patsubst tests/vectors/%.c,$(O)/vectors/%,$(vector_srcs))
+
+$(O)/vectors/%: $(O)/obj/tests/vectors/%.o $(foreach l,$(libs_cmd),$(call lib,$(l)))
+	@mkdir -p $(@D)
+	@[ '$(Q)' = '' ] || echo '  LD      $@'
+	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+
+# Everything `make check` runs, built; for seeing that it builds.
+tests: $(O)/kmetricsd $(unit_bins) $(fuzz_bins) $(vector_bins) ## build the binary and all tests
+
+install: $(O)/kmetricsd ## install below DESTDIR (PREFIX=/opt/kubernetes)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/cfg' '$(DESTDIR)/usr/bin' '$(DESTDIR)/usr/lib/systemd/system' \
+		'$(DESTDIR)/usr/lib/sysusers.d' '$(DESTDIR)/usr/lib/tmpfiles.d' '$(DESTDIR)/usr/share/man/man8' '$(DESTDIR)/usr/share/man/man5' \
+		'$(DESTDIR)/usr/lib/systemd/catalog'
+	install -m 0755 '$(O)/kmetricsd' '$(DESTDIR)$(PREFIX)/bin/kmetricsd'
+	ln -sf '$(PREFIX)/bin/kmetricsd' '$(DESTDIR)/usr/bin/kmetricsd'
+	[ -e '$(DESTDIR)$(PREFIX)/cfg/kmetricsd.ini' ] || install -m 0640 packaging/kmetricsd.ini '$(DESTDIR)$(PREFIX)/cfg/kmetricsd.ini'
+	for u in units/*.service units/*.socket; do \
+		sed 's|/opt/kubernetes|$(PREFIX)|g' "$$u" >'$(DESTDIR)/usr/lib/systemd/system/'"$${u##*/}" || exit 1; \
+	done
+	install -m 0644 units/sysusers.conf '$(DESTDIR)/usr/lib/sysusers.d/kmetricsd.conf'
+	install -m 0644 units/tmpfiles.conf '$(DESTDIR)/usr/lib/tmpfiles.d/kmetricsd.conf'
+	install -m 0644 packaging/kmetricsd.8 '$(DESTDIR)/usr/share/man/man8/kmetricsd.8'
+	install -m 0644 packaging/kmetricsd.ini.5 '$(DESTDIR)/usr/share/man/man5/kmetricsd.ini.5'
+	install -m 0644 packaging/kmetricsd.catalog '$(DESTDIR)/usr/lib/systemd/catalog/kmetricsd.catalog'
+
+check: ## the fast loop: warnings are errors; unit tests, vectors, fuzz corpora, format
+	@tests/run-check
+
+test: ## everything: check, check under sanitizers, e2e on a real cluster
+	@tests/run-test
+
+e2e: ## the real cluster
+	@tests/e2e/run
+
+e2e-long: ## what takes longer than CI has; figures go to docs/
+	@tests/e2e/run --long
+
+demo: ## the real cluster, the daemon, live top of real pods
+	@tests/e2e/demo
+
+deps: ## install what building and make check need (apt or dnf)
+	@tests/install-deps build
+
+deps-e2e: ## install what the real cluster needs (apt)
+	@tests/install-deps build e2e
+
+format: ## clang-format on all C files
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+format-check:
+	@clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
+
+fuzz: ## build/fuzz-live/NAME with libFuzzer (clang)
+	@tests/fuzz/build-live '$(O)'
 
 clean: ## remove what was built
 	rm -rf $(B)

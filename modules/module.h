@@ -14,6 +14,8 @@
 
 #include "identity.h"
 
+struct keeper_paths; /* certmanager/keeper.h */
+
 /* What the daemon lends its modules; everything borrowed, living longer than they do. */
 struct km_context {
 	struct km_loop *loop;
@@ -23,6 +25,10 @@ struct km_context {
 	struct km_identity_hub *identities;
 	const char *state_dir; /* "/var/lib/kmetricsd" */
 	const char *node_name; /* this host's node name */
+	const char *const *addresses; /* this host's addresses (serving certificate) */
+	size_t n_addresses;
+	const struct keeper_paths *keeper_paths; /* where this host's certificates are */
+	STACK_OF(X509) * cluster_roots;          /* what verifies the API server (and, by custom, kubelets); NULL: not known */
 	bool stopping;         /* SIGTERM has been seen */
 };
 

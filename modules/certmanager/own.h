@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The daemon's own key pairs in the state dir (serving, API client with its kubeconfig): the key is made here and never leaves, the certificate comes from the
- * keeper, over its socket or in process. Used before the loop runs (it may wait for the keeper).
+ * The daemon's own key pairs in the state dir (serving, API client with its kubeconfig): the key is made here and never
+ * leaves, the certificate comes from the keeper, over its socket or in process. Used before the loop runs (it may wait
+ * for the keeper).
  */
 #pragma once
 
@@ -13,18 +14,20 @@ struct own_config {
 	const char *keeper_socket; /* asked when it exists; else in process, if paths is not NULL */
 	const struct keeper_paths *paths;
 	const char *node;
-	const char *const *ips;    /* SANs of the serving certificate */
+	const char *const *ips; /* SANs of the serving certificate */
 	size_t n_ips;
 	uint64_t deadline_us;
 };
 
 /* Asks the keeper to make sure that what it owns exists (keeper_ensure), wherever it runs. */
-int own_ensure_host(const struct own_config *config, keeper_report_fn report, void *arg, struct km_err *err) _must_check_;
+int own_ensure_host(const struct own_config *config, keeper_report_fn report, void *arg, struct km_err *err)
+	_must_check_;
 
 /*
- * The pair of a role: loads state_dir/{kmetricsd-serving,kmetricsd}{,-key}.pem when both are there, match, are not expired and (serving) cover the names and ips; else makes a new key
- * (ECDSA P-256), has it signed, installs key then certificate (0600/0644). A pair somebody put there that does not match is an error that names it, never overwritten;
+ * The pair of a role: loads state_dir/{kmetricsd-serving,kmetricsd}{,-key}.pem when both are there, match, are not
+ * expired and (serving) cover the names and ips; else makes a new key (ECDSA P-256), has it signed, installs key then
+ * certificate (0600/0644). A pair somebody put there that does not match is an error that names it, never overwritten;
  * our own expired one is replaced. *ret_created says which. *ret_ca_pem (may be NULL): the signer, malloc'ed.
  */
-int own_ensure_pair(const struct own_config *config, enum keeper_leaf_role role, struct km_identity **ret, bool *ret_created, char **ret_ca_pem,
-	struct km_err *err) _must_check_;
+int own_ensure_pair(const struct own_config *config, enum keeper_leaf_role role, struct km_identity **ret,
+	bool *ret_created, char **ret_ca_pem, struct km_err *err) _must_check_;

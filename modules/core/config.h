@@ -52,7 +52,8 @@ struct km_section {
 	const struct km_opt *opts;
 	size_t n_opts;
 	bool on_when_absent; /* [daemon], [kubernetes]: in force with defaults even if the section is not in the file. Others: an absent section is off */
-	/* Checks that concern several options at once (may be NULL): adds its findings to diag. conf is this section's struct. */
+	bool off_in_sample;  /* km_config_sample prints `enabled = no` for it (else `enabled = yes`) */
+	/* Checks that concern several options at once (only when the section is in force) (may be NULL): adds its findings to diag. conf is this section's struct. */
 	void (*check)(const void *conf, struct km_diag *diag);
 };
 

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kmetricsd status: asks the running daemon over its control socket.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "core/clock.h"
+#include "core/timetext.h"
+#include "net/control.h"
+#include "sections.h"
+
+#define TIMEOUT_US (10 * KM_USEC_PER_SEC)
+
+static const char help[] = "Usage: kmetricsd status [-o json] [--config FILE]\n\n"
+			   "Asks the running daemon what it is doing: its modules, how they fare, and its counters.\n\n"
+			   "Exit codes: 0 all fine, 1 a module needs attention, 3 no daemon answers\n\n"
+			   "Examples:\n"
+			   "  kmetricsd status\n"
+			   "  kmetricsd status -o json | jq '.modules[].counters'\n";
+
+static const char *text_of(json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static bool needs_attention(json_t *module)
+{
+	return json_is_true(json_object_get(module, "enabled")) && !json_is_true(json_object_get(module, "ok"));
+}
+
+static void print_table(json_t *reply, bool colour)
+{
+	char uptime[KM_DURATION_TEXT_MAX];
+	json_t *module, *counter;
+	const char *name;
+	size_t i;
+
+	km_duration_format(json_integer_value(json_object_get(reply, "uptime_seconds")) * KM_NSEC_PER_SEC, uptime);
+	printf("kmetricsd %s, up %s, API server %s, %s\n\n", text_of(reply, "version"), uptime,
+		text_of(reply, "server"), text_of(reply, "config"));
+	json_array_foreach(json_object_get(reply, "modules"), i, module)
+	{
+		bool enabled = json_is_true(json_object_get(module, "enabled")), bad = needs_attention(module);
+
+		printf("%-14s %s%-10s%s %s\n", text_of(module, "name"),
+			!colour   ? ""
+			: bad     ? "\033[31m"
+			: enabled ? "\033[32m"
+				  : "",
+			!enabled ? "off"
+			: bad    ? "attention"
+				 : "ok",
+			colour ? "\033[0m" : "", text_of(module, "text"));
+		json_object_foreach(json_object_get(module, "counters"), name, counter)
+			printf("  %-40s %16lld\n", name, (long long)json_integer_value(counter));
+	}
+}
+
+int verb_status(int argc, char **argv)
+{
+	_cleanup_(km_config_unrefp) struct km_config *config = NULL;
+	const struct daemon_options *daemon;
+	json_t *request, *reply = NULL, *module;
+	struct km_err err = {0};
+	struct cli cli;
+	size_t i;
+	int r, code = cli_parse(argc, argv, CLI_JSON, help, &cli);
+
+	if (code >= 0)
+		return code;
+	if (cli.n_words > 0) {
+		fputs(help, stderr);
+		return EXIT_USAGE;
+	}
+	if ((code = cli_load_config(&cli, &config)) != EXIT_FINE)
+		return code;
+	daemon = km_config_section(config, &daemon_section);
+	request = json_pack("{s:s}", "op", "status");
+	r = request ? km_control_call(daemon->control_socket, request, TIMEOUT_US, &reply, NULL, &err) : -ENOMEM;
+	json_decref(request);
+	if (r < 0) {
+		fprintf(stderr, "kmetricsd status: %s%s\n", err.text,
+			r == -ENOENT || r == -ECONNREFUSED ? "; is the daemon running? (systemctl status kmetricsd)"
+							   : "");
+		return EXIT_UNREACHED;
+	}
+	if (cli.json) {
+		json_dumpf(reply, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else {
+		print_table(reply, cli.colour);
+	}
+	code = EXIT_FINE;
+	json_array_foreach(json_object_get(reply, "modules"), i, module) if (needs_attention(module)) code =
+		EXIT_ATTENTION;
+	json_decref(reply);
+	return fflush(stdout) == 0 ? code : EXIT_UNREACHED;
+}

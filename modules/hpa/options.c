@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hpa/options.h"
+
+#include "core/clock.h"
+
+#define SECOND KM_NSEC_PER_SEC
+#define HOUR   (3600 * SECOND)
+
+static const struct km_opt rows[] = {
+	{.key = "horizontal-pod-autoscaler-sync-period",
+		.type = KM_OPT_DURATION,
+		.offset = offsetof(struct hpa_options, sync_period),
+		.dflt = "15s",
+		.min = SECOND,
+		.max = HOUR,
+		.doc = "period of the fallback tick: each HPA is looked at least this often"},
+	{.key = "horizontal-pod-autoscaler-downscale-stabilization",
+		.type = KM_OPT_DURATION,
+		.offset = offsetof(struct hpa_options, downscale_stabilization),
+		.dflt = "5m0s",
+		.min = 0,
+		.max = HOUR,
+		.doc = "how far back the highest recommendation holds a scale-down, where the HPA says nothing"},
+	{.key = "horizontal-pod-autoscaler-tolerance",
+		.type = KM_OPT_DOUBLE,
+		.offset = offsetof(struct hpa_options, tolerance),
+		.dflt = "0.1",
+		.min = 0,
+		.max = 1000,
+		.doc = "deviation of the usage ratio from 1.0 that does not scale"},
+	{.key = "horizontal-pod-autoscaler-cpu-initialization-period",
+		.type = KM_OPT_DURATION,
+		.offset = offsetof(struct hpa_options, cpu_initialization_period),
+		.dflt = "5m0s",
+		.min = 0,
+		.max = HOUR,
+		.doc = "time after a pod's start in which CPU samples are doubted"},
+	{.key = "horizontal-pod-autoscaler-initial-readiness-delay",
+		.type = KM_OPT_DURATION,
+		.offset = offsetof(struct hpa_options, initial_readiness_delay),
+		.dflt = "30s",
+		.min = 0,
+		.max = HOUR,
+		.doc = "time after a pod's start in which a change of readiness counts as its first"},
+};
+
+static void check(const void *conf, struct km_diag *diag)
+{
+	(void)conf;
+	km_diag_key(diag, "enabled",
+		"the HPA controller is not part of kmetricsd " KM_VERSION
+		": set enabled = no; kube-controller-manager's controller scales on the metrics served here");
+}
+
+const struct km_section hpa_section = {
+	.name = "hpa",
+	.doc = "The HPA controller (not part of this version: kube-controller-manager's keeps scaling on the metrics "
+	       "served here).",
+	.size = sizeof(struct hpa_options),
+	.opts = rows,
+	.n_opts = KM_ARRAY_LEN(rows),
+	.off_in_sample = true,
+	.check = check,
+};

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The [hpa] section: keys carry kube-controller-manager's flag names and defaults (spec hpa 1.1). The controller itself
+ * is not part of this version: the section is understood and checked, so that an INI can be prepared, and `enabled =
+ * yes` is refused with a text that says so.
+ */
+#pragma once
+
+#include "core/config.h"
+
+struct hpa_options {
+	int64_t sync_period, downscale_stabilization, cpu_initialization_period, initial_readiness_delay; /* ns */
+	double tolerance;
+};
+
+extern const struct km_section hpa_section;
