@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/clock.h"
+
+#include <sys/random.h>
+#include <time.h>
+
+static const struct km_clock_virtual *virtual_clock_now;
+
+void km_clock_set_virtual(const struct km_clock_virtual *virtual_clock)
+{
+	virtual_clock_now = virtual_clock;
+}
+
+static uint64_t read_us(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * KM_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t km_now_us(void)
+{
+	return virtual_clock_now ? virtual_clock_now->monotonic_us : read_us(CLOCK_MONOTONIC);
+}
+
+uint64_t km_boottime_us(void)
+{
+	return virtual_clock_now ? virtual_clock_now->monotonic_us : read_us(CLOCK_BOOTTIME);
+}
+
+int64_t km_wall_ns(void)
+{
+	struct timespec ts;
+
+	if (virtual_clock_now)
+		return virtual_clock_now->wall_ns;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * KM_NSEC_PER_SEC + ts.tv_nsec;
+}
+
+uint64_t km_random_below(uint64_t below)
+{
+	uint64_t value, limit;
+
+	if (below == 0)
+		return 0;
+	limit = UINT64_MAX - UINT64_MAX % below; /* beyond it the remainders would not be uniform */
+	do {
+		if (getrandom(&value, sizeof(value), 0) != sizeof(value))
+			value = km_now_us() * UINT64_C(0x9e3779b97f4a7c15); /* only for phases: any spread will do */
+	} while (value >= limit);
+	return value % below;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void newline(struct km_json *j)
+{
+	km_buf_addc(j->out, '\n');
+	for (unsigned i = 0; i < j->depth; i++)
+		km_buf_add(j->out, "  ", 2);
+}
+
+/* What stands before a value or key: a comma after a sibling, the line break and indentation of pretty output. */
+static void before(struct km_json *j)
+{
+	if (j->after_key) {
+		j->after_key = false;
+		return;
+	}
+	if (j->nonempty & (1u << j->depth))
+		km_buf_addc(j->out, ',');
+	j->nonempty |= 1u << j->depth;
+	if (j->pretty && j->depth > 0)
+		newline(j);
+}
+
+static void open_with(struct km_json *j, char c)
+{
+	before(j);
+	km_buf_addc(j->out, c);
+	assert(j->depth + 1 < KM_JSON_DEPTH_MAX);
+	j->depth++;
+	j->nonempty &= ~(1u << j->depth);
+}
+
+static void close_with(struct km_json *j, char c)
+{
+	bool nonempty;
+
+	assert(j->depth > 0 && !j->after_key);
+	nonempty = j->nonempty & (1u << j->depth);
+	j->depth--;
+	if (j->pretty && nonempty)
+		newline(j);
+	km_buf_addc(j->out, c);
+}
+
+void km_json_object(struct km_json *j)
+{
+	open_with(j, '{');
+}
+
+void km_json_end_object(struct km_json *j)
+{
+	close_with(j, '}');
+}
+
+void km_json_array(struct km_json *j)
+{
+	open_with(j, '[');
+}
+
+void km_json_end_array(struct km_json *j)
+{
+	close_with(j, ']');
+}
+
+void km_json_key(struct km_json *j, const char *key)
+{
+	assert(!j->after_key);
+	before(j);
+	km_buf_addc(j->out, '"');
+	km_buf_adds(j->out, key);
+	if (j->pretty)
+		km_buf_add(j->out, "\": ", 3);
+	else
+		km_buf_add(j->out, "\":", 2);
+	j->after_key = true;
+}
+
+/* Length of the valid UTF-8 sequence at s (n bytes left), or 0. */
+static size_t utf8_length(const unsigned char *s, size_t n)
+{
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] >= 0xc2 && s[0] <= 0xdf)
+		return n >= 2 && (s[1] & 0xc0) == 0x80 ? 2 : 0;
+	if ((s[0] & 0xf0) == 0xe0) {
+		if (n < 3 || (s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80)
+			return 0;
+		return (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ? 0 : 3;
+	}
+	if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+		if (n < 4 || (s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80 || (s[3] & 0xc0) != 0x80)
+			return 0;
+		return (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f) ? 0 : 4;
+	}
+	return 0;
+}
+
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
+}
+
+static void add_escaped(struct km_buf *out, unsigned char c)
+{
+	char text[8];
+
+	switch (c) {
+	case '"':
+	case '\\':
+		snprintf(text, sizeof(text), "\\%c", c);
+		break;
+	case '\n':
+		snprintf(text, sizeof(text), "\\n");
+		break;
+	case '\r':
+		snprintf(text, sizeof(text), "\\r");
+		break;
+	case '\t':
+		snprintf(text, sizeof(text), "\\t");
+		break;
+	default: /* Go writes 0x7f as it is and other controls, and <, >, &, as \u00xx */
+		if (c == 0x7f)
+			snprintf(text, sizeof(text), "%c", c);
+		else
+			snprintf(text, sizeof(text), "\\u%04x", c);
+	}
+	km_buf_adds(out, text);
+}
+
+void km_json_strn(struct km_json *j, const char *s, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	before(j);
+	km_buf_addc(j->out, '"');
+	for (size_t i = 0; i < n;) {
+		size_t run = i, len;
+
+		while (run < n && is_plain(p[run]))
+			run++;
+		if (run > i) {
+			km_buf_add(j->out, p + i, run - i);
+			i = run;
+			continue;
+		}
+		len = utf8_length(p + i, n - i);
+		if (len == 0) {
+			km_buf_adds(j->out, "\\ufffd");
+			i++;
+		} else if (len == 1) {
+			add_escaped(j->out, p[i]);
+			i++;
+		} else {
+			if (len == 3 && p[i] == 0xe2 && p[i + 1] == 0x80 && (p[i + 2] | 1) == 0xa9)
+				km_buf_adds(j->out, p[i + 2] == 0xa8 ? "\\u2028" : "\\u2029");
+			else
+				km_buf_add(j->out, p + i, len);
+			i += len;
+		}
+	}
+	km_buf_addc(j->out, '"');
+}
+
+void km_json_str(struct km_json *j, const char *s)
+{
+	km_json_strn(j, s, strlen(s));
+}
+
+void km_json_int(struct km_json *j, int64_t v)
+{
+	before(j);
+	km_buf_addf(j->out, "%" PRId64, v);
+}
+
+void km_json_bool(struct km_json *j, bool v)
+{
+	before(j);
+	km_buf_adds(j->out, v ? "true" : "false");
+}
+
+void km_json_null(struct km_json *j)
+{
+	before(j);
+	km_buf_adds(j->out, "null");
+}
+
+void km_json_raw(struct km_json *j, const char *json, size_t n)
+{
+	assert(!j->pretty);
+	before(j);
+	km_buf_add(j->out, json, n);
+}
+
+void km_json_kstr(struct km_json *j, const char *key, const char *value)
+{
+	km_json_key(j, key);
+	km_json_str(j, value);
+}
+
+void km_json_kint(struct km_json *j, const char *key, int64_t value)
+{
+	km_json_key(j, key);
+	km_json_int(j, value);
+}
+
+void km_json_kbool(struct km_json *j, const char *key, bool value)
+{
+	km_json_key(j, key);
+	km_json_bool(j, value);
+}
