@@ -22,12 +22,12 @@
 #define KM_MAX(a, b)    ((a) > (b) ? (a) : (b))
 
 /* The value of a pointer variable, which is NULL afterwards: ownership moves to whoever receives it. */
-#define KM_TAKE(p) \
-	({ \
-		__typeof__(p) *km_take_p_ = &(p); \
+#define KM_TAKE(p)                                      \
+	({                                              \
+		__typeof__(p) *km_take_p_ = &(p);       \
 		__typeof__(p) km_take_v_ = *km_take_p_; \
-		*km_take_p_ = NULL; \
-		km_take_v_; \
+		*km_take_p_ = NULL;                     \
+		km_take_v_;                             \
 	})
 
 /* The object of TYPE that holds MEMBER at PTR. */
@@ -35,14 +35,14 @@
 
 /*
  * An object whose address passes through libevent, curl or OpenSSL as void * starts with `uint32_t magic`. This cast
- * checks it; the assert stays on in release builds (the build never sets NDEBUG), because going on with a stale pointer is worse than
- * stopping. Destructors set magic to 0.
+ * checks it; the assert stays on in release builds (the build never sets NDEBUG), because going on with a stale pointer
+ * is worse than stopping. Destructors set magic to 0.
  */
-#define KM_CAST(type, ptr, number) \
-	({ \
-		type *km_cast_p_ = (ptr); \
+#define KM_CAST(type, ptr, number)                                   \
+	({                                                           \
+		type *km_cast_p_ = (ptr);                            \
 		assert(km_cast_p_ && km_cast_p_->magic == (number)); \
-		km_cast_p_; \
+		km_cast_p_;                                          \
 	})
 
 static inline void km_freep(void *p)

@@ -10,7 +10,8 @@
 #include "core/base.h"
 
 struct km_buf {
-	char *data; /* owned; NUL-terminated once anything was added (the NUL is not counted); NULL when empty and new */
+	char *data; /* owned; NUL-terminated once anything was added (the NUL is not counted); NULL when empty and new
+		     */
 	size_t len, cap;
 	size_t max; /* len never exceeds it */
 	int error;  /* 0, -ENOMEM or -EMSGSIZE; sticky until km_buf_reset */
@@ -21,7 +22,8 @@ struct km_buf {
 void km_buf_free(struct km_buf *buf);  /* frees the bytes; the struct may be used again with the same maximum */
 void km_buf_reset(struct km_buf *buf); /* forgets content and error, keeps the memory */
 void km_buf_consume(struct km_buf *buf, size_t n); /* drops the first n bytes (n <= len) */
-int km_buf_reserve(struct km_buf *buf, size_t extra); /* room for extra more bytes at data + len; 0 or the sticky error */
+int km_buf_reserve(
+	struct km_buf *buf, size_t extra); /* room for extra more bytes at data + len; 0 or the sticky error */
 void km_buf_add(struct km_buf *buf, const void *bytes, size_t n);
 void km_buf_addc(struct km_buf *buf, char c);
 void km_buf_adds(struct km_buf *buf, const char *text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The option table and the configuration made from it. One row per option drives parsing, range checks, `config check`, `config show`,
- * the sample INI and (later) the man page. A configuration is an immutable, reference-counted snapshot of all sections; reload builds
- * a new one and swaps.
+ * The option table and the configuration made from it. One row per option drives parsing, range checks, `config check`,
+ * `config show`, the sample INI and (later) the man page. A configuration is an immutable, reference-counted snapshot
+ * of all sections; reload builds a new one and swaps.
  */
 #pragma once
 
@@ -34,9 +34,9 @@ enum km_opt_flag {
 struct km_opt {
 	const char *key; /* as users know it: the flag's name without dashes in front */
 	enum km_opt_type type;
-	size_t offset; /* into the section's struct */
-	const char *dflt; /* default as it would be written in the INI; NULL: unset ("" for strings) */
-	int64_t min, max; /* both 0: no range */
+	size_t offset;              /* into the section's struct */
+	const char *dflt;           /* default as it would be written in the INI; NULL: unset ("" for strings) */
+	int64_t min, max;           /* both 0: no range */
 	const char *const *choices; /* ENUM: NULL-terminated */
 	unsigned flags;
 	const char *doc; /* one line */
@@ -51,13 +51,16 @@ struct km_section {
 	size_t size;      /* of the struct the offsets point into */
 	const struct km_opt *opts;
 	size_t n_opts;
-	bool on_when_absent; /* [daemon], [kubernetes]: in force with defaults even if the section is not in the file. Others: an absent section is off */
+	bool on_when_absent; /* [daemon], [kubernetes]: in force with defaults even if the section is not in the file.
+				Others: an absent section is off */
 	bool off_in_sample;  /* km_config_sample prints `enabled = no` for it (else `enabled = yes`) */
-	/* Checks that concern several options at once (only when the section is in force) (may be NULL): adds its findings to diag. conf is this section's struct. */
+	/* Checks that concern several options at once (only when the section is in force) (may be NULL): adds its
+	 * findings to diag. conf is this section's struct. */
 	void (*check)(const void *conf, struct km_diag *diag);
 };
 
-/* ---- diagnostics: all errors of a file at once, each "file:line: what; remedy", at most KM_DIAG_MAX (then one line says how many more) ---- */
+/* ---- diagnostics: all errors of a file at once, each "file:line: what; remedy", at most KM_DIAG_MAX (then one line
+ * says how many more) ---- */
 #define KM_DIAG_MAX 64
 
 struct km_diag {
@@ -80,12 +83,13 @@ void km_diag_key(struct km_diag *diag, const char *key, const char *fmt, ...) _p
 /* ---- the configuration ---- */
 
 /*
- * Parses INI text (path only for messages) over the sections (NULL-terminated array, borrowed for the life of the configuration).
- * Unknown sections and keys, a key twice, bad values, and what the checks find are errors, all collected in diag. The key `enabled`
- * is understood in every section that is not on_when_absent. Returns 0 and the configuration with one reference, or
- * -EINVAL with diag filled, or -ENOMEM. Limits: 1 MiB of text, 8 KiB a line.
- * INI: [section]; key = value; comments start with # or ; at the line's start (after spaces); a value may be in double quotes (needed to keep
- * spaces at its ends); an empty value gives the type's empty value where it has one. CRLF and a UTF-8 BOM are accepted; NUL and other control characters are not.
+ * Parses INI text (path only for messages) over the sections (NULL-terminated array, borrowed for the life of the
+ * configuration). Unknown sections and keys, a key twice, bad values, and what the checks find are errors, all
+ * collected in diag. The key `enabled` is understood in every section that is not on_when_absent. Returns 0 and the
+ * configuration with one reference, or -EINVAL with diag filled, or -ENOMEM. Limits: 1 MiB of text, 8 KiB a line. INI:
+ * [section]; key = value; comments start with # or ; at the line's start (after spaces); a value may be in double
+ * quotes (needed to keep spaces at its ends); an empty value gives the type's empty value where it has one. CRLF and a
+ * UTF-8 BOM are accepted; NUL and other control characters are not.
  */
 int km_config_parse(const struct km_section *const *sections, const char *path, const char *text, size_t len,
 	struct km_config **ret, struct km_diag *diag) _must_check_;

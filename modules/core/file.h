@@ -11,7 +11,8 @@
 
 /*
  * Reads a whole regular file of at most max bytes (not O_NONBLOCK devices, not FIFOs: -EINVAL). *ret_data is
- * malloc'ed, NUL-terminated (the NUL is not counted); the caller frees it. -EFBIG when larger; else the errno of open/read.
+ * malloc'ed, NUL-terminated (the NUL is not counted); the caller frees it. -EFBIG when larger; else the errno of
+ * open/read.
  */
 int km_file_read(const char *path, size_t max, char **ret_data, size_t *ret_len, struct km_err *err) _must_check_;
 
@@ -23,7 +24,8 @@ int km_file_read(const char *path, size_t max, char **ret_data, size_t *ret_len,
 int km_file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, uid_t uid, gid_t gid,
 	struct km_err *err) _must_check_;
 
-/* The same, but fails with -EEXIST when path exists (link instead of rename semantics, without leaving a second link). */
+/* The same, but fails with -EEXIST when path exists (link instead of rename semantics, without leaving a second link).
+ */
 int km_file_create_atomic(const char *path, const void *data, size_t len, mode_t mode, uid_t uid, gid_t gid,
 	struct km_err *err) _must_check_;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The JSON writer: append-only into a km_buf, in the form Go's encoding/json gives (what Kubernetes clients see): no
- * spaces, or with pretty two-space indentation and `"key": value`; `<`, `>`, `&`, U+2028 and U+2029 escaped as \u003c...; invalid
- * UTF-8 replaced by U+FFFD (escaped as \ufffd). The caller keeps the nesting right (checked by assert). Errors stick in the buffer.
+ * spaces, or with pretty two-space indentation and `"key": value`; `<`, `>`, `&`, U+2028 and U+2029 escaped as
+ * \u003c...; invalid UTF-8 replaced by U+FFFD (escaped as \ufffd). The caller keeps the nesting right (checked by
+ * assert). Errors stick in the buffer.
  */
 #pragma once
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Logging: the journal's native protocol with structured fields when stderr is connected to the journal (JOURNAL_STREAM),
- * readable lines with a <N> priority otherwise (without the <N> on a terminal). Never blocks: when the journal or the
- * pipe behind stderr is stalled, lines are dropped and counted, and the next line that goes through says how many.
- * Secrets and tokens are never passed to these functions. Only the loop's thread logs (the worker reports through its result).
+ * Logging: the journal's native protocol with structured fields when stderr is connected to the journal
+ * (JOURNAL_STREAM), readable lines with a <N> priority otherwise (without the <N> on a terminal). Never blocks: when
+ * the journal or the pipe behind stderr is stalled, lines are dropped and counted, and the next line that goes through
+ * says how many. Secrets and tokens are never passed to these functions. Only the loop's thread logs (the worker
+ * reports through its result).
  */
 #pragma once
 

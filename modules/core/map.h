@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A seeded open-addressing hash map from byte strings to pointers. Keys are chosen by tenants (pod names), so the hash is
- * SipHash with a random key per process. Keys are borrowed: they must live, unchanged, as long as their entry, which is
- * easiest when they are part of the value. Values are borrowed too; the owner frees them.
+ * A seeded open-addressing hash map from byte strings to pointers. Keys are chosen by tenants (pod names), so the hash
+ * is SipHash with a random key per process. Keys are borrowed: they must live, unchanged, as long as their entry, which
+ * is easiest when they are part of the value. Values are borrowed too; the owner frees them.
  */
 #pragma once
 
@@ -25,9 +25,11 @@ void km_map_free(struct km_map *map); /* the table, not the values */
 
 /* The value, or NULL. */
 void *km_map_get(const struct km_map *map, const void *key, size_t key_len);
-/* Sets or replaces (then *ret_old, when not NULL, is the former value, else NULL). value must not be NULL. 0 or -ENOMEM. */
+/* Sets or replaces (then *ret_old, when not NULL, is the former value, else NULL). value must not be NULL. 0 or
+ * -ENOMEM. */
 int km_map_put(struct km_map *map, const void *key, size_t key_len, void *value, void **ret_old) _must_check_;
-/* Removes and returns the value, or NULL. Never moves other entries' values; an iteration may remove the entry it stands on. */
+/* Removes and returns the value, or NULL. Never moves other entries' values; an iteration may remove the entry it
+ * stands on. */
 void *km_map_remove(struct km_map *map, const void *key, size_t key_len);
 
 /*
