@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The API client: requests to the one API server, as JSON, with Status errors understood. Retries are the caller's business (reflectors, apply and reviews know
- * what is safe to repeat).
+ * The API client: requests to the one API server, as JSON, with Status errors understood. Retries are the caller's
+ * business (reflectors, apply and reviews know what is safe to repeat).
  */
 #pragma once
 
@@ -14,37 +14,49 @@
 struct kube_client;
 struct kube_call;
 
-int kube_client_new(struct km_loop *loop, const struct kube_access *access, const char *user_agent, struct kube_client **ret,
-	struct km_err *err) _must_check_; /* access is copied as far as needed */
+/* A token file is read again each minute, on the loop when a request starts: it is small and local. */
+int kube_client_new(struct km_loop *loop, const struct kube_access *access, const char *user_agent,
+	struct kube_client **ret, struct km_err *err) _must_check_; /* access is copied as far as needed */
 /* Later requests use this access (rotation); requests under way end on the old one. */
-int kube_client_set_access(struct kube_client *client, const struct kube_access *access, struct km_err *err) _must_check_;
-void kube_client_free(struct kube_client *client); /* calls under way end without callbacks; NULL is fine */
+int kube_client_set_access(struct kube_client *client, const struct kube_access *access, struct km_err *err)
+	_must_check_;
+/* Calls under way end without callbacks. Not from inside one. NULL is fine. */
+void kube_client_free(struct kube_client *client);
 const char *kube_client_server(const struct kube_client *client);
 struct km_loop *kube_client_loop(struct kube_client *client);
 
 struct kube_result {
-	int error;   /* 0: HTTP status < 300. Else: -ENOENT 404, -EEXIST 409 AlreadyExists, -EAGAIN 409 Conflict, -EACCES 401/403, -ESTALE 410, -EBUSY 429, -EINVAL 400/422,
-	              * -EREMOTEIO other HTTP errors, or the transport's error (-ETIMEDOUT, -ECONNREFUSED, -EKEYREJECTED, ...) */
-	int status;  /* HTTP status or 0 */
-	const char *text; /* for people: the Status message, or the transport's text; with method and path in front. "" when error == 0 */
+	/*
+	 * 0: HTTP status < 300. Else: -ENOENT 404, -EEXIST 409 AlreadyExists, -EAGAIN 409 Conflict, -EACCES 401/403,
+	 * -ESTALE 410, -EBUSY 429, -EINVAL 400/422, -EREMOTEIO other HTTP errors, or the transport's error (-ETIMEDOUT,
+	 * -ECONNREFUSED, -EKEYREJECTED, ...).
+	 */
+	int error;
+	int status; /* HTTP status or 0 */
+	/* For people, with method and path in front: the Status message, or the transport's text. "" without error. */
+	const char *text;
 	int64_t retry_after_s; /* -1: none */
-	const char *body; /* borrowed; "" if streamed */
+	const char *body;      /* borrowed; "" if streamed */
 	size_t body_len;
 };
 
 struct kube_request {
-	const char *method; /* "GET", "POST", "PUT", "PATCH", "DELETE" */
-	const char *path;   /* "/api/v1/nodes?limit=1": already encoded; copied */
-	json_t *body;       /* borrowed during the call; NULL: none */
+	const char *method;     /* "GET", "POST", "PUT", "PATCH", "DELETE" */
+	const char *path;       /* "/api/v1/nodes?limit=1": already encoded; copied */
+	json_t *body;           /* borrowed during the call of kube_request_start; NULL: none */
 	const char *patch_type; /* for PATCH: "application/merge-patch+json" */
-	const char *accept; /* NULL: application/json */
-	uint64_t deadline_us; /* 0: 30 s; UINT64_MAX: none (watch) */
+	const char *accept;     /* NULL: application/json */
+	uint64_t deadline_us;   /* 0: 30 s; UINT64_MAX: none (watch) */
 	uint64_t idle_us;
 	bool dedicated;
-	int (*on_data)(int status, const char *bytes, size_t n, void *arg); /* streamed; error bodies (status >= 300) are not passed to it */
-	void (*on_done)(const struct kube_result *result, void *arg);       /* exactly once unless cancelled; never from inside kube_request_start */
+	/* Streamed. Error bodies (status >= 300) are not passed to it. Non-zero ends the call with that error. */
+	int (*on_data)(int status, const char *bytes, size_t n, void *arg);
+	/* Exactly once unless cancelled; never from inside kube_request_start. */
+	void (*on_done)(const struct kube_result *result, void *arg);
 	void *arg;
 };
 
-int kube_request_start(struct kube_client *client, const struct kube_request *request, struct kube_call **ret) _must_check_;
+/* 0, -ENOMEM, -EAGAIN (too many calls under way), -EINVAL (the path is too long). */
+int kube_request_start(struct kube_client *client, const struct kube_request *request, struct kube_call **ret)
+	_must_check_;
 void kube_call_cancel(struct kube_call *call); /* without on_done; NULL is fine; allowed in callbacks */

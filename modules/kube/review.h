@@ -12,7 +12,8 @@ struct kube_extra {
 	size_t n;
 };
 
-/* Borrowed strings; NULL where a field does not apply. Either resource attributes (verb, group, version, resource ...) or path + verb. */
+/* Borrowed strings; NULL where a field does not apply. Either resource attributes (verb, group, version, resource ...)
+ * or path + verb. */
 struct kube_review {
 	const char *user, *uid;
 	const char *const *groups;
@@ -32,5 +33,5 @@ struct kube_review_result {
 };
 
 /* Uses authorization.k8s.io/v1. Retries once on a transport error or 5xx within the 10 s deadline. */
-int kube_review_start(struct kube_client *client, const struct kube_review *review, void (*fn)(const struct kube_review_result *r, void *arg),
-	void *arg, struct kube_call **ret) _must_check_;
+int kube_review_start(struct kube_client *client, const struct kube_review *review,
+	void (*fn)(const struct kube_review_result *r, void *arg), void *arg, struct kube_call **ret) _must_check_;
