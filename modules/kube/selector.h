@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Label selectors as k8s.io/apimachinery/pkg/labels reads them: =, ==, !=, in, notin, KEY, !KEY, gt (>), lt (<), joined
+ * by commas; error texts are upstream's.
+ */
+#pragma once
+
+#include "core/err.h"
+#include "kube/labels.h"
+
+#define KUBE_SELECTOR_TEXT_MAX         8192
+#define KUBE_SELECTOR_REQUIREMENTS_MAX 64
+#define KUBE_SELECTOR_VALUES_MAX       256 /* of one requirement */
+
+struct kube_selector;
+
+/* An empty text selects everything. -EINVAL with upstream's text. */
+int kube_selector_parse(const char *text, struct kube_selector **ret, struct km_err *err) _must_check_;
+/* From a LabelSelector object (matchLabels, matchExpressions); NULL selects nothing, {} everything, as in apimachinery.
+ */
+int kube_selector_decode(json_t *label_selector, struct kube_selector **ret, struct km_err *err) _must_check_;
+void kube_selector_free(struct kube_selector *selector); /* NULL is fine */
+void kube_selector_freep(struct kube_selector **selector);
+bool kube_selector_matches(const struct kube_selector *selector, const struct kube_labels *labels);
