@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which of the forms we can give a client accepts (spec metrics-api 4e; Kubernetes' negotiation: clauses by weight, the
+ * first that names a form on offer). Clients decode by Content-Type, so that JSON also answers those who prefer
+ * protobuf but take anything. Pure; fuzzed.
+ */
+#pragma once
+
+#include "core/base.h"
+
+#define AGG_ACCEPT_CLAUSES_MAX 32 /* further ones are not looked at */
+
+enum agg_form {
+	AGG_FORM_PLAIN,
+	AGG_FORM_TABLE,      /* meta.k8s.io Table */
+	AGG_FORM_PARTIAL,    /* meta.k8s.io PartialObjectMetadata, or its list */
+	AGG_FORM_AGGREGATED, /* apidiscovery.k8s.io/v2 APIGroupDiscoveryList */
+};
+
+/* What stands at the place that was asked for. */
+enum agg_offer { AGG_OFFER_DOCUMENT, AGG_OFFER_GROUPS, AGG_OFFER_OBJECT, AGG_OFFER_LIST };
+
+struct agg_accept {
+	enum agg_form form;
+	const char *meta_version; /* "meta.k8s.io/v1" or "meta.k8s.io/v1beta1", as the client asked */
+	bool pretty;              /* ;pretty=1 */
+};
+
+/* header NULL: anything goes. 0, or -ENOENT when nothing on offer is accepted (406). */
+int agg_accept_choose(const char *header, enum agg_offer offer, struct agg_accept *ret) _must_check_;

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request's way: head -> route -> authentication -> authorization (perhaps later) -> answer. One struct request a
+ * request, freed when it was answered or the client has gone.
+ */
+#define KM_LOG_MODULE "aggregator"
+#include "aggregator/api.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "aggregator/causes.h"
+#include "aggregator/discovery_docs.h"
+#include "aggregator/list.h"
+#include "aggregator/reply.h"
+#include "core/clock.h"
+#include "core/log.h"
+
+#define API_MAGIC     0x41504931u
+#define REQUEST_MAGIC 0x52455155u
+
+struct agg_api {
+	uint32_t magic;
+	const struct agg_view *view;
+	struct agg_authn *authn;
+	struct agg_authz *authz;
+	uint16_t port;
+	bool stopping;
+	char etag[AGG_ETAG_MAX];
+	struct agg_causes causes;
+	struct agg_api_stats stats;
+};
+
+struct request {
+	uint32_t magic;
+	struct agg_api *api;
+	struct km_http_req *http; /* ends with the reply */
+	struct agg_user *user;    /* one reference; NULL: not needed */
+	struct agg_waiter *waiter;
+	struct agg_route route;
+	bool pretty;
+};
+
+int agg_api_new(const struct agg_api_config *config, struct agg_api **ret)
+{
+	struct agg_api *api = calloc(1, sizeof(*api));
+
+	if (!api)
+		return -ENOMEM;
+	*api = (struct agg_api){
+		.magic = API_MAGIC,
+		.view = config->view,
+		.authn = config->authn,
+		.authz = config->authz,
+		.port = config->port,
+	};
+	if (agg_doc_etag(api->etag) < 0) {
+		free(api);
+		return -ENOMEM;
+	}
+	*ret = api;
+	return 0;
+}
+
+void agg_api_free(struct agg_api *api)
+{
+	if (!api)
+		return;
+	assert(api->stats.under_way == 0);
+	api->magic = 0;
+	free(api);
+}
+
+void agg_api_stopping(struct agg_api *api)
+{
+	api->stopping = true;
+}
+
+void agg_api_health(const struct agg_api *api, struct agg_health_state *ret)
+{
+	const struct agg_trust *trust = agg_authn_trust(api->authn);
+
+	*ret = (struct agg_health_state){
+		.nodes_synced = api->view->ops->nodes_synced(api->view->source),
+		.pods_synced = api->view->ops->pods_synced(api->view->source),
+		.auth_known = trust && trust->known,
+		.stopping = api->stopping,
+	};
+}
+
+void agg_api_stats(const struct agg_api *api, struct agg_api_stats *ret)
+{
+	*ret = api->stats;
+}
+
+/* ---- one request's life ---- */
+
+static void request_free(struct request *q)
+{
+	q->api->stats.under_way--;
+	agg_user_unref(q->user);
+	q->magic = 0;
+	free(q);
+}
+
+static void request_freep(struct request **q)
+{
+	if (*q)
+		request_free(*q);
+}
+
+static void on_cancel(void *arg)
+{
+	struct request *q = KM_CAST(struct request, arg, REQUEST_MAGIC);
+
+	agg_authz_cancel(q->waiter);
+	request_free(q);
+}
+
+/* A refusal's reason belongs in the journal once. Parts of it were chosen by the client: no control characters. */
+static void log_cause(struct agg_api *api, int level, struct km_err *cause)
+{
+	for (char *s = cause->text; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+	switch (agg_causes_note(&api->causes, cause->text, km_now_us())) {
+	case AGG_CAUSE_NEW:
+		km_log_m(level, "%s", cause->text);
+		break;
+	case AGG_CAUSE_FULL:
+		km_log_m(level,
+			"more than %d different reasons to refuse requests within an hour; further ones are not logged",
+			AGG_CAUSES_MAX);
+		break;
+	case AGG_CAUSE_KNOWN:
+		break;
+	}
+}
+
+/* ---- answers ---- */
+
+static void answer_paths(struct request *q, int code)
+{
+	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
+
+	agg_doc_paths(&out);
+	agg_reply_json(q->http, code, &out);
+}
+
+static void answer_groups(struct request *q, const struct agg_accept *accept)
+{
+	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
+	const char *known = km_http_req_header(q->http, "If-None-Match");
+
+	if (accept->form != AGG_FORM_AGGREGATED) {
+		agg_doc_groups(&out, q->api->port, q->pretty);
+		agg_reply_json(q->http, 200, &out);
+		return;
+	}
+	agg_doc_aggregated(&out, q->pretty);
+	agg_reply_tagged(q->http, q->api->etag, known && strcmp(known, q->api->etag) == 0,
+		"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", &out);
+}
+
+static void answer_document(struct request *q)
+{
+	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
+
+	if (q->route.place == AGG_PLACE_GROUP)
+		agg_doc_group(&out, q->pretty);
+	else if (q->route.place == AGG_PLACE_RESOURCES)
+		agg_doc_resources(&out, q->pretty);
+	else
+		agg_doc_version(&out);
+	agg_reply_json(q->http, 200, &out);
+}
+
+static void answer_health(struct request *q)
+{
+	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
+	struct agg_health_state state;
+	int code;
+
+	agg_api_health(q->api, &state);
+	code = agg_health_write(&q->route, km_http_req_url(q->http), &state, &out);
+	if (code == 404)
+		answer_paths(q, code);
+	else
+		agg_reply_text(q->http, code, out.data, out.len);
+}
+
+/* true: both caches that the place needs are there; else it has been answered. */
+static bool synced(struct request *q)
+{
+	const struct agg_view *v = q->api->view;
+	bool pods = q->route.place == AGG_PLACE_PODS || q->route.place == AGG_PLACE_POD;
+
+	if (pods ? v->ops->pods_synced(v->source) : v->ops->nodes_synced(v->source))
+		return true;
+	q->api->stats.errors_total++;
+	agg_reply_unavailable(q->http, "the node and pod caches have not synced yet", q->pretty);
+	return false;
+}
+
+static void answer_single(struct request *q, struct agg_query *query)
+{
+	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_OBJECT_MAX);
+	const struct agg_attributes *what = &q->route.what;
+	const struct agg_view *view = q->api->view;
+	_cleanup_free_ struct agg_item *item = malloc(sizeof(*item));
+	const struct kube_node *node = NULL;
+	const struct kube_pod *pod = NULL;
+	bool there, served;
+
+	if (!item) {
+		agg_reply_no_memory(q->http);
+		return;
+	}
+	if (query->pods)
+		pod = view->ops->pod(view->source, what->namespace_, what->name);
+	else
+		node = view->ops->node(view->source, what->name);
+	there = query->pods ? pod && pod->phase == KUBE_RUNNING : node != NULL;
+	served = there && (query->pods ? agg_item_of_pod(view, pod, km_wall_ns(), item)
+				       : agg_item_of_node(view, node, km_wall_ns(), item));
+	if (!there) {
+		agg_reply_no_object(q->http, query->pods ? "pods" : "node", what->name, q->pretty);
+	} else if (!served) {
+		agg_reply_no_metrics(
+			q->http, query->pods ? "podmetrics" : "nodemetrics", what->namespace_, what->name, q->pretty);
+	} else {
+		agg_list_single(query, item, &out);
+		agg_reply_json(q->http, 200, &out);
+	}
+}
+
+/* Reads the selectors into query; false: it has been answered with 400. */
+static bool read_selectors(struct request *q, struct agg_query *query)
+{
+	const char *text = km_url_param(km_http_req_url(q->http), "labelSelector");
+	struct km_err err = {0};
+
+	if (q->route.fields_error.text[0]) {
+		agg_reply_bad_request(q->http, q->route.fields_error.text, q->pretty);
+		return false;
+	}
+	query->fields = q->route.fields;
+	if (!text || !*text)
+		return true;
+	if (kube_selector_parse(text, &query->labels, &err) == 0)
+		return true;
+	agg_reply_bad_request(q->http, err.text, q->pretty);
+	return false;
+}
+
+struct streaming {
+	struct agg_api *api;
+	struct agg_list *list;
+};
+
+static int produce(struct km_buf *out, void *arg)
+{
+	struct streaming *s = arg;
+
+	return agg_list_produce(out, s->list);
+}
+
+static void streamed(void *arg)
+{
+	struct streaming *s = arg;
+
+	agg_list_done(s->list);
+	s->api->stats.under_way--;
+	free(s);
+}
+
+static void answer_list(struct request *q, struct agg_query *query)
+{
+	struct streaming *s;
+
+	if (!read_selectors(q, query))
+		return;
+	if (q->route.watch) {
+		agg_reply_no_watch(q->http, query->pods ? "pods" : "nodes", q->pretty);
+		return;
+	}
+	if (!synced(q))
+		return;
+	s = calloc(1, sizeof(*s));
+	if (!s || agg_list_new(q->api->view, query, &s->list) < 0) {
+		free(s);
+		agg_reply_no_memory(q->http);
+		return;
+	}
+	s->api = q->api;
+	q->api->stats.under_way++;
+	agg_reply_stream(q->http, produce, streamed, s);
+}
+
+static void answer_figures(struct request *q, const struct agg_accept *accept)
+{
+	struct agg_query query = {
+		.pods = q->route.place == AGG_PLACE_PODS || q->route.place == AGG_PLACE_POD,
+		.namespace_ = q->route.what.namespace_,
+		.accept = *accept,
+		.pretty = q->pretty,
+	};
+	struct km_err err = {0};
+
+	if (accept->form == AGG_FORM_TABLE &&
+		agg_table_include(km_url_param(km_http_req_url(q->http), "includeObject"), &query.include, &err) < 0) {
+		agg_reply_bad_request(q->http, err.text, q->pretty);
+		return;
+	}
+	if (q->route.place == AGG_PLACE_NODES || q->route.place == AGG_PLACE_PODS)
+		answer_list(q, &query);
+	else if (synced(q))
+		answer_single(q, &query);
+	kube_selector_free(query.labels);
+}
+
+static enum agg_offer offer_at(enum agg_place place)
+{
+	switch (place) {
+	case AGG_PLACE_APIS:
+		return AGG_OFFER_GROUPS;
+	case AGG_PLACE_NODES:
+	case AGG_PLACE_PODS:
+		return AGG_OFFER_LIST;
+	case AGG_PLACE_NODE:
+	case AGG_PLACE_POD:
+		return AGG_OFFER_OBJECT;
+	default:
+		return AGG_OFFER_DOCUMENT;
+	}
+}
+
+/* Places below the API's root: GET only, content negotiated. */
+static void answer_api(struct request *q)
+{
+	struct agg_accept accept;
+
+	if (!q->route.get) {
+		agg_reply_no_method(q->http, q->pretty);
+		return;
+	}
+	if (agg_accept_choose(km_http_req_header(q->http, "Accept"), offer_at(q->route.place), &accept) < 0) {
+		agg_reply_not_acceptable(q->http);
+		return;
+	}
+	q->pretty = q->pretty || accept.pretty;
+	if (q->route.place == AGG_PLACE_APIS)
+		answer_groups(q, &accept);
+	else if (offer_at(q->route.place) == AGG_OFFER_DOCUMENT)
+		answer_document(q);
+	else
+		answer_figures(q, &accept);
+}
+
+/* Replies, whatever it is. The caller frees the request. */
+static void answer(struct request *q)
+{
+	switch (q->route.place) {
+	case AGG_PLACE_UNKNOWN_API:
+		agg_reply_not_found(q->http, q->pretty);
+		break;
+	case AGG_PLACE_ROOT:
+	case AGG_PLACE_UNKNOWN:
+		answer_paths(q, q->route.place == AGG_PLACE_ROOT ? 200 : 404);
+		break;
+	case AGG_PLACE_HEALTH:
+		answer_health(q);
+		break;
+	default:
+		answer_api(q);
+		break;
+	}
+}
+
+/* ---- who, and whether ---- */
+
+static int each_header(const void *source, int (*fn)(const char *name, const char *value, void *arg), void *arg)
+{
+	return km_http_req_headers(source, fn, arg);
+}
+
+/* 0, or it has been answered. */
+static int authenticate(struct request *q)
+{
+	struct agg_peer peer = {
+		.connection_id = km_http_req_connection_id(q->http),
+		.address = km_http_req_peer_address(q->http),
+		.cert = km_http_req_peer_cert(q->http),
+		.chain = km_http_req_peer_chain(q->http),
+		.headers = each_header,
+		.source = q->http,
+	};
+	struct km_err note = {0};
+	int r = agg_authn_check(q->api->authn, &peer, km_wall_ns() / KM_NSEC_PER_SEC, &q->user, &note);
+
+	if (note.text[0])
+		log_cause(q->api, LOG_WARNING, &note);
+	if (r == -EACCES) {
+		q->api->stats.unauthorized_total++;
+		agg_reply_unauthorized(q->http, q->pretty);
+	} else if (r == -EPERM) {
+		q->api->stats.forbidden_total++;
+		agg_reply_no_impersonation(q->http, q->pretty);
+	} else if (r < 0) {
+		agg_reply_no_memory(q->http);
+	}
+	return r;
+}
+
+static void conclude(struct request *q, enum agg_verdict verdict, const char *text)
+{
+	struct km_err cause;
+
+	switch (verdict) {
+	case AGG_ALLOWED:
+		answer(q);
+		break;
+	case AGG_FAILED:
+		(void)km_fail(&cause, -EIO, "requests cannot be authorized: %s", text);
+		log_cause(q->api, LOG_ERR, &cause);
+		q->api->stats.errors_total++;
+		/* Discovery never answers 5xx: an API that fails there blocks the deletion of every namespace. */
+		if (!q->route.what.discovery)
+			agg_reply_review_failed(q->http, text);
+		else
+			agg_reply_forbidden(q->http, q->user, &q->route.what, text, q->pretty, NULL);
+		break;
+	case AGG_TOO_MANY:
+		q->api->stats.refused_total++;
+		agg_reply_too_many(q->http);
+		break;
+	case AGG_DENIED:
+	case AGG_WAIT:
+		q->api->stats.forbidden_total++;
+		agg_reply_forbidden(q->http, q->user, &q->route.what, text, q->pretty, &cause);
+		log_cause(q->api, LOG_NOTICE, &cause);
+		break;
+	}
+}
+
+static void decided(enum agg_verdict verdict, const char *text, void *arg)
+{
+	struct request *q = KM_CAST(struct request, arg, REQUEST_MAGIC);
+
+	q->waiter = NULL;
+	km_http_req_on_cancel(q->http, NULL, NULL);
+	conclude(q, verdict, text);
+	request_free(q);
+}
+
+/*
+ * Whether anybody may have this answer. Where nothing is, nothing is to be protected. And as long as the ConfigMap with
+ * the front proxy's CA has not been read, nobody can be recognised, yet kube-apiserver already asks whether we are
+ * there: the discovery documents are constants, and a refusal would take the API away from the whole cluster.
+ */
+static bool open_to_anybody(const struct request *q)
+{
+	const struct agg_trust *trust = agg_authn_trust(q->api->authn);
+	enum agg_place place = q->route.place;
+
+	if (place == AGG_PLACE_UNKNOWN_API)
+		return true;
+	return (!trust || !trust->known) &&
+	       (place == AGG_PLACE_APIS || place == AGG_PLACE_GROUP || place == AGG_PLACE_RESOURCES);
+}
+
+void agg_api_handle(struct km_http_req *http, void *arg)
+{
+	struct agg_api *api = KM_CAST(struct agg_api, arg, API_MAGIC);
+	_cleanup_(request_freep) struct request *q = calloc(1, sizeof(*q));
+	enum agg_verdict verdict;
+	struct km_err reason = {0};
+
+	agg_reply_audit_id(http);
+	if (!q) {
+		agg_reply_no_memory(http);
+		return;
+	}
+	q->magic = REQUEST_MAGIC;
+	q->api = api;
+	q->http = http;
+	api->stats.requests_total++;
+	api->stats.under_way++;
+	q->pretty = agg_reply_wants_pretty(http);
+	agg_route_find(km_http_req_method(http), km_http_req_url(http), &q->route);
+	if (open_to_anybody(q)) {
+		answer(q);
+		return;
+	}
+	if (authenticate(q) < 0)
+		return;
+	if (api->stats.under_way > AGG_REQUESTS_MAX && !agg_user_in_group(q->user, AGG_GROUP_MASTERS)) {
+		conclude(q, AGG_TOO_MANY, "");
+		return;
+	}
+	verdict = agg_authz_ask(api->authz, q->user, &q->route.what, km_now_us(), &reason, decided, q, &q->waiter);
+	if (verdict == AGG_WAIT) {
+		km_http_req_on_cancel(http, on_cancel, KM_TAKE(q));
+		return;
+	}
+	conclude(q, verdict, reason.text);
+}

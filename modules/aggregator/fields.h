@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Field selectors: the few fields that lists can be narrowed by (spec metrics-api 4c, 7.22), with = == !=. Pure, no
+ * allocation; fuzzed.
+ */
+#pragma once
+
+#include "core/base.h"
+#include "core/err.h"
+
+#define AGG_FIELD_TERMS_MAX 8
+#define AGG_FIELD_TEXT_MAX  1024 /* bytes of a selector */
+
+enum agg_field { AGG_FIELD_NAME, AGG_FIELD_NAMESPACE };
+
+struct agg_field_term {
+	enum agg_field field;
+	bool equal;
+	uint16_t value; /* where it starts in ->text */
+};
+
+struct agg_fields {
+	struct agg_field_term terms[AGG_FIELD_TERMS_MAX];
+	size_t n;
+	char text[AGG_FIELD_TEXT_MAX];
+};
+
+/* 0, or -EINVAL with Kubernetes' message. An empty text selects everything. */
+int agg_fields_parse(const char *text, struct agg_fields *ret, struct km_err *err) _must_check_;
+/* The value a field must have, or NULL when it may have several. */
+const char *agg_fields_exact(const struct agg_fields *f, enum agg_field field);
+/* namespace_ is "" for nodes. */
+bool agg_fields_match(const struct agg_fields *f, const char *name, const char *namespace_);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One node or pod with its figures, as it is served: NodeMetrics and PodMetrics, or only its metadata. Key order and
+ * rules of spec metrics-api 3b, 3c.
+ */
+#pragma once
+
+#include "aggregator/view.h"
+#include "core/json.h"
+
+/* Containers of a pod that can be served: those of the record, and some that only the kubelet knows. */
+#define AGG_ITEM_CONTAINERS_MAX (KUBE_POD_CONTAINERS_MAX + 64)
+
+struct agg_item {
+	const char *kind, *namespace_, *name; /* borrowed from the record; namespace_ NULL for a node */
+	const struct kube_labels *labels;
+	uint64_t cpu_nanocores, mem_bytes; /* a pod's: sums over its containers */
+	int64_t timestamp_ns, window_ns;   /* a pod's: those of the container whose sample is the oldest */
+	size_t n_containers;
+	struct agg_container_usage containers[AGG_ITEM_CONTAINERS_MAX]; /* in the order of the pod's spec */
+};
+
+/* Looks the figures up. false: there is nothing to serve (no usable figures; a pod that is not running). */
+bool agg_item_of_node(const struct agg_view *view, const struct kube_node *node, int64_t now_ns, struct agg_item *ret);
+bool agg_item_of_pod(const struct agg_view *view, const struct kube_pod *pod, int64_t now_ns, struct agg_item *ret);
+
+/* created: creationTimestamp as text (the time of the request, as upstream). typed: with kind and apiVersion (items of
+ * a list have none). */
+void agg_item_write(struct km_json *j, const struct agg_item *item, const char *created, bool typed);
+/* A PartialObjectMetadata. */
+void agg_item_write_partial(
+	struct km_json *j, const struct agg_item *item, const char *created, const char *meta_version);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Walking the sorted caches slice by slice; see the header. */
+#include "aggregator/list.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "aggregator/route.h"
+#include "core/clock.h"
+#include "core/timetext.h"
+
+#define LIST_MAGIC  0x4c495354u
+#define CHECK_EVERY 32 /* records between two looks at the clock */
+
+struct agg_list {
+	uint32_t magic;
+	const struct agg_view *view; /* borrowed */
+	struct agg_query query;      /* namespace_ owned, as is labels */
+	char *namespace_;            /* owned: query.namespace_ */
+	struct km_json json;         /* the nesting so far; its buffer changes with every slice */
+	char created[KM_RFC3339_TEXT_MAX];
+	size_t written;
+	bool begun;
+	char *at_namespace, *at_name; /* owned: the last record looked at; NULL before the first */
+	struct agg_item item;         /* scratch: too large for the stack of a callback */
+};
+
+/* Where a slice stands. Borrowed from the caches, therefore never kept beyond it. */
+struct walk {
+	const struct kube_node *const *nodes;
+	const char *const *namespaces;
+	const struct kube_pod *const *pods;
+	size_t n_nodes, node, n_namespaces, namespace_, n_pods, pod;
+	const char *one[1]; /* the namespace, when only one is asked for */
+};
+
+int agg_list_new(const struct agg_view *view, struct agg_query *query, struct agg_list **ret)
+{
+	struct agg_list *l = calloc(1, sizeof(*l));
+	const char *exact = agg_fields_exact(&query->fields, AGG_FIELD_NAMESPACE);
+
+	if (!l)
+		return -ENOMEM;
+	/* One namespace is enough, whether the path or the field selector says so. */
+	l->namespace_ = strdup(*query->namespace_ || !exact ? query->namespace_ : exact);
+	if (!l->namespace_) {
+		free(l);
+		return -ENOMEM;
+	}
+	l->magic = LIST_MAGIC;
+	l->view = view;
+	l->query = *query;
+	l->query.namespace_ = l->namespace_;
+	query->labels = NULL;
+	km_rfc3339_format(km_wall_ns(), l->created);
+	l->json.pretty = query->pretty;
+	*ret = l;
+	return 0;
+}
+
+void agg_list_done(void *list)
+{
+	struct agg_list *l = KM_CAST(struct agg_list, list, LIST_MAGIC);
+
+	l->magic = 0;
+	kube_selector_free(l->query.labels);
+	free(l->namespace_);
+	free(l->at_namespace);
+	free(l->at_name);
+	free(l);
+}
+
+/* ---- positions ---- */
+
+/* The first of n sorted things whose name (found by name_at) is not below (after: is above) the given one. */
+static size_t lower_bound(const void *things, size_t n, const char *(*name_at)(const void *things, size_t i),
+	const char *name, bool after)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(name_at(things, middle), name);
+
+		if (order < 0 || (after && order == 0))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static const char *node_name(const void *things, size_t i)
+{
+	return ((const struct kube_node *const *)things)[i]->name;
+}
+
+static const char *pod_name(const void *things, size_t i)
+{
+	return ((const struct kube_pod *const *)things)[i]->name;
+}
+
+static const char *string_at(const void *things, size_t i)
+{
+	return ((const char *const *)things)[i];
+}
+
+/* The pods of the namespace the walk stands at, from behind that name (NULL: from the first). */
+static void enter_namespace(const struct agg_list *l, struct walk *w, const char *behind)
+{
+	const char *exact = agg_fields_exact(&l->query.fields, AGG_FIELD_NAME);
+
+	w->pods = l->view->ops->pods(l->view->source, w->namespaces[w->namespace_], &w->n_pods);
+	w->pod = behind ? lower_bound(w->pods, w->n_pods, pod_name, behind, true) : 0;
+	/* A field selector for one name: straight there, and no further. */
+	if (exact) {
+		w->pod = KM_MAX(w->pod, lower_bound(w->pods, w->n_pods, pod_name, exact, false));
+		w->n_pods = lower_bound(w->pods, w->n_pods, pod_name, exact, true);
+	}
+}
+
+static void resume_pods(const struct agg_list *l, struct walk *w)
+{
+	bool same;
+
+	if (*l->namespace_) {
+		w->one[0] = l->namespace_;
+		w->namespaces = w->one;
+		w->n_namespaces = 1;
+	} else {
+		w->namespaces = l->view->ops->namespaces(l->view->source, &w->n_namespaces);
+	}
+	w->namespace_ =
+		l->at_namespace ? lower_bound(w->namespaces, w->n_namespaces, string_at, l->at_namespace, false) : 0;
+	if (w->namespace_ == w->n_namespaces)
+		return;
+	same = l->at_namespace && strcmp(w->namespaces[w->namespace_], l->at_namespace) == 0;
+	enter_namespace(l, w, same ? l->at_name : NULL);
+}
+
+static void resume(const struct agg_list *l, struct walk *w)
+{
+	*w = (struct walk){0};
+	if (l->query.pods) {
+		resume_pods(l, w);
+		return;
+	}
+	w->nodes = l->view->ops->nodes(l->view->source, &w->n_nodes);
+	w->node = l->at_name ? lower_bound(w->nodes, w->n_nodes, node_name, l->at_name, true) : 0;
+}
+
+static const struct kube_node *next_node(struct walk *w)
+{
+	return w->node < w->n_nodes ? w->nodes[w->node++] : NULL;
+}
+
+static const struct kube_pod *next_pod(const struct agg_list *l, struct walk *w)
+{
+	while (w->pod >= w->n_pods) {
+		if (w->namespace_ + 1 >= w->n_namespaces)
+			return NULL;
+		w->namespace_++;
+		enter_namespace(l, w, NULL);
+	}
+	return w->pods[w->pod++];
+}
+
+/* Copies where this slice ends. */
+static int remember(struct agg_list *l, const char *namespace_, const char *name)
+{
+	char *ns = strdup(namespace_), *n = strdup(name);
+
+	if (!ns || !n) {
+		free(ns);
+		free(n);
+		return -ENOMEM;
+	}
+	free(l->at_namespace);
+	free(l->at_name);
+	l->at_namespace = ns;
+	l->at_name = n;
+	return 0;
+}
+
+/* ---- selection and output ---- */
+
+static bool selected(
+	const struct agg_list *l, const char *namespace_, const char *name, const struct kube_labels *labels)
+{
+	return agg_fields_match(&l->query.fields, name, namespace_) &&
+	       (!l->query.labels || kube_selector_matches(l->query.labels, labels));
+}
+
+static bool take_node(struct agg_list *l, const struct kube_node *node, int64_t now_ns)
+{
+	const struct kube_selector *scope = l->view->node_selector;
+
+	return (!scope || kube_selector_matches(scope, node->labels)) && selected(l, "", node->name, node->labels) &&
+	       agg_item_of_node(l->view, node, now_ns, &l->item);
+}
+
+static bool take_pod(struct agg_list *l, const struct kube_pod *pod, int64_t now_ns)
+{
+	return selected(l, pod->namespace_, pod->name, pod->labels) && agg_item_of_pod(l->view, pod, now_ns, &l->item);
+}
+
+static void begin(struct km_json *j, const struct agg_query *q)
+{
+	if (q->accept.form == AGG_FORM_TABLE) {
+		agg_table_begin(j, q->accept.meta_version);
+		return;
+	}
+	km_json_object(j);
+	if (q->accept.form == AGG_FORM_PARTIAL) {
+		km_json_kstr(j, "kind", "PartialObjectMetadataList");
+		km_json_kstr(j, "apiVersion", q->accept.meta_version);
+	} else {
+		km_json_kstr(j, "kind", q->pods ? "PodMetricsList" : "NodeMetricsList");
+		km_json_kstr(j, "apiVersion", AGG_GROUP_VERSION);
+	}
+	km_json_key(j, "metadata");
+	km_json_object(j);
+	km_json_end_object(j);
+	km_json_key(j, "items");
+	km_json_array(j);
+}
+
+static void write_item(
+	struct km_json *j, const struct agg_query *q, const struct agg_item *item, size_t n, const char *created)
+{
+	if (q->accept.form == AGG_FORM_TABLE)
+		agg_table_row(j, item, n, created, q->accept.meta_version, q->include);
+	else if (q->accept.form == AGG_FORM_PARTIAL)
+		agg_item_write_partial(j, item, created, q->accept.meta_version);
+	else
+		agg_item_write(j, item, created, false);
+}
+
+static void end(struct km_json *j, const struct agg_query *q, size_t n)
+{
+	if (q->accept.form == AGG_FORM_TABLE) {
+		agg_table_end(j, n);
+	} else {
+		km_json_end_array(j);
+		km_json_end_object(j);
+	}
+	if (!q->pretty)
+		km_buf_addc(j->out, '\n');
+}
+
+int agg_list_produce(struct km_buf *out, void *list)
+{
+	struct agg_list *l = KM_CAST(struct agg_list, list, LIST_MAGIC);
+	uint64_t start_us = km_now_us();
+	int64_t now_ns = km_wall_ns();
+	size_t start = out->len;
+	struct walk w;
+
+	l->json.out = out;
+	if (!l->begun)
+		begin(&l->json, &l->query);
+	l->begun = true;
+	resume(l, &w);
+	for (size_t looked = 1;; looked++) {
+		const struct kube_node *node = l->query.pods ? NULL : next_node(&w);
+		const struct kube_pod *pod = l->query.pods ? next_pod(l, &w) : NULL;
+
+		if (!node && !pod)
+			break;
+		if (pod ? take_pod(l, pod, now_ns) : take_node(l, node, now_ns))
+			write_item(&l->json, &l->query, &l->item, l->written++, l->created);
+		if (out->len - start >= AGG_SLICE_BYTES ||
+			(looked % CHECK_EVERY == 0 && km_now_us() - start_us >= AGG_SLICE_US)) {
+			int r = pod ? remember(l, pod->namespace_, pod->name) : remember(l, "", node->name);
+
+			return r < 0 ? r : out->error ? out->error : 1;
+		}
+	}
+	end(&l->json, &l->query, l->written);
+	return out->error;
+}
+
+void agg_list_single(const struct agg_query *q, const struct agg_item *item, struct km_buf *out)
+{
+	struct km_json j = KM_JSON_INIT(out, q->pretty);
+	char created[KM_RFC3339_TEXT_MAX];
+
+	km_rfc3339_format(km_wall_ns(), created);
+	if (q->accept.form == AGG_FORM_TABLE) {
+		agg_table_begin(&j, q->accept.meta_version);
+		agg_table_row(&j, item, 0, created, q->accept.meta_version, q->include);
+		agg_table_end(&j, 1);
+	} else if (q->accept.form == AGG_FORM_PARTIAL) {
+		agg_item_write_partial(&j, item, created, q->accept.meta_version);
+	} else {
+		agg_item_write(&j, item, created, true);
+	}
+	if (!q->pretty)
+		km_buf_addc(out, '\n');
+}

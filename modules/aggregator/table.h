@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Table form that `kubectl get podmetrics` asks for (spec metrics-api 4e): columns known from the first row on,
+ * null for an empty list.
+ */
+#pragma once
+
+#include "aggregator/item.h"
+
+/* What a row carries beside its cells (?includeObject=). */
+enum agg_include { AGG_INCLUDE_METADATA, AGG_INCLUDE_NONE, AGG_INCLUDE_OBJECT };
+
+/* NULL or "": metadata. 0, or -EINVAL with Kubernetes' message. */
+int agg_table_include(const char *text, enum agg_include *ret, struct km_err *err) _must_check_;
+
+/* In this order: begin, any number of rows, end. n: how many rows have been written so far. */
+void agg_table_begin(struct km_json *j, const char *meta_version);
+void agg_table_row(struct km_json *j, const struct agg_item *item, size_t n, const char *created,
+	const char *meta_version, enum agg_include include);
+void agg_table_end(struct km_json *j, size_t n);
