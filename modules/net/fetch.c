@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Peers and their requests: resolve, wait for a token, connect, ask, answer; one deadline over all of it.
+ */
+#include "net/fetch.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/keyvalq_struct.h>
+#include <netdb.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/clock.h"
+#include "net/fetch_internal.h"
+
+#define HOST_MAX 253
+
+static void step_connect(struct km_fetch_peer *peer, const char *address);
+
+/* ---- the end of a request ---- */
+
+static void end_request(struct km_fetch_peer *peer, struct km_fetch_result *result)
+{
+	void (*on_done)(const struct km_fetch_result *, void *) = peer->on_done;
+	void *arg = peer->arg;
+
+	result->reused = peer->reused;
+	result->started_wall_ns = peer->started_wall_ns;
+	peer->state = GET_IDLE;
+	km_timer_cancel(peer->deadline);
+	free(peer->path);
+	if (peer->authorization)
+		explicit_bzero(peer->authorization, strlen(peer->authorization));
+	free(peer->authorization);
+	peer->path = peer->authorization = NULL;
+	on_done(result, arg); /* may start the next one, or free the peer */
+}
+
+static void fail(struct km_fetch_peer *peer, int error, const char *text)
+{
+	struct km_fetch_result result = {.error = error, .error_text = text};
+
+	fetch_conn_drop(peer->conn);
+	end_request(peer, &result);
+}
+
+static void leave_queue(struct km_fetch_peer *peer)
+{
+	struct km_fetcher *f = peer->fetcher;
+
+	if (!peer->wait.self)
+		return;
+	*peer->wait.self = peer->wait.next;
+	if (peer->wait.next)
+		peer->wait.next->wait.self = peer->wait.self;
+	else
+		f->waiting_last = peer->wait.self;
+	peer->wait.self = NULL;
+}
+
+/* ---- resolving, on the worker thread ---- */
+
+struct resolve {
+	struct km_fetch_peer *peer; /* NULL: nobody waits any more */
+	char host[HOST_MAX + 1];
+	char address[FETCH_ADDRESS_MAX];
+	int error; /* EAI_* */
+};
+
+static void resolve_work(void *arg)
+{
+	struct resolve *r = arg;
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG},
+			*list = NULL;
+
+	r->error = getaddrinfo(r->host, NULL, &hints, &list);
+	if (r->error == 0)
+		r->error = getnameinfo(
+			list->ai_addr, list->ai_addrlen, r->address, sizeof(r->address), NULL, 0, NI_NUMERICHOST);
+	if (list)
+		freeaddrinfo(list);
+}
+
+static void resolve_done(void *arg)
+{
+	struct resolve *r = arg;
+	struct km_fetch_peer *peer = r->peer;
+	char text[400];
+
+	if (peer) {
+		peer->resolve = NULL;
+		if (r->error == 0) {
+			step_connect(peer, r->address);
+		} else {
+			snprintf(text, sizeof(text), "%s: the name cannot be resolved: %s", r->host,
+				gai_strerror(r->error));
+			fail(peer, -ENOENT, text);
+		}
+	}
+	free(r);
+}
+
+static int start_resolve(struct km_fetch_peer *peer)
+{
+	struct resolve *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	r->peer = peer;
+	snprintf(r->host, sizeof(r->host), "%s", peer->host);
+	e = km_loop_work(peer->fetcher->loop, resolve_work, resolve_done, r);
+	if (e < 0) {
+		free(r);
+		return e;
+	}
+	peer->resolve = r;
+	peer->state = GET_RESOLVING;
+	return 0;
+}
+
+/* ---- the token bucket for new connections ---- */
+
+static void refill(struct km_fetcher *f)
+{
+	uint64_t now = km_now_us(), cap = f->rate * KM_USEC_PER_SEC;
+
+	f->tokens = KM_MIN(f->tokens + (now - f->refilled_us) * f->rate, cap);
+	f->refilled_us = now;
+}
+
+static bool take_token(struct km_fetcher *f)
+{
+	refill(f);
+	if (f->tokens < KM_USEC_PER_SEC)
+		return false;
+	f->tokens -= KM_USEC_PER_SEC;
+	return true;
+}
+
+static void start_step(struct km_fetch_peer *peer);
+
+static void on_refill(void *arg)
+{
+	struct km_fetcher *f = KM_CAST(struct km_fetcher, arg, FETCHER_MAGIC);
+
+	while (f->waiting && take_token(f)) {
+		struct km_fetch_peer *peer = f->waiting;
+
+		leave_queue(peer);
+		start_step(peer);
+	}
+	if (f->waiting)
+		km_timer_set(f->refill, KM_USEC_PER_SEC / f->rate + 1);
+}
+
+static void wait_for_token(struct km_fetch_peer *peer)
+{
+	struct km_fetcher *f = peer->fetcher;
+
+	peer->state = GET_WAITING;
+	peer->wait.next = NULL;
+	peer->wait.self = f->waiting_last;
+	*f->waiting_last = peer;
+	f->waiting_last = &peer->wait.next;
+	if (!km_timer_armed(f->refill))
+		km_timer_set(f->refill, KM_USEC_PER_SEC / f->rate + 1);
+}
+
+/* ---- the steps ---- */
+
+static void step_connect(struct km_fetch_peer *peer, const char *address)
+{
+	struct km_err err = {0};
+	int r = fetch_conn_open(peer, address, &err);
+
+	/* unless evhttp has already reported the failure through fetch_replied */
+	if (r < 0 && peer->state != GET_IDLE && peer->state != GET_BEGIN)
+		fail(peer, r, *err.text ? err.text : "the connection could not be made");
+}
+
+/* With a token in hand: resolve if needed, then connect. */
+static void start_step(struct km_fetch_peer *peer)
+{
+	int r;
+
+	if (peer->literal) {
+		step_connect(peer, peer->host);
+		return;
+	}
+	r = start_resolve(peer);
+	if (r < 0)
+		fail(peer, r, "too many names are being resolved");
+}
+
+static void new_connection(struct km_fetch_peer *peer)
+{
+	peer->reused = false;
+	if (take_token(peer->fetcher))
+		start_step(peer);
+	else
+		wait_for_token(peer);
+}
+
+/* Runs from the loop, so that on_done is never called from inside km_fetch_get. */
+static void begin(void *arg)
+{
+	struct km_fetch_peer *peer = KM_CAST(struct km_fetch_peer, arg, PEER_MAGIC);
+
+	if (peer->state != GET_BEGIN)
+		return; /* ended before it began */
+	if (peer->conn && peer->conn_generation == peer->fetcher->generation) {
+		peer->reused = true;
+		if (fetch_conn_send(peer) == 0)
+			return;
+	}
+	fetch_conn_drop(peer->conn);
+	new_connection(peer);
+}
+
+static void on_deadline(void *arg)
+{
+	struct km_fetch_peer *peer = KM_CAST(struct km_fetch_peer, arg, PEER_MAGIC);
+	static const char *const doing[] = {"", "not begun", "resolving its name", "waiting for a free connection slot",
+		"connecting, or waiting for the reply"};
+	char text[400];
+
+	if (peer->state == GET_IDLE)
+		return;
+	snprintf(text, sizeof(text), "%s:%u: no answer within the deadline (%s)", peer->host, peer->port,
+		doing[peer->state]);
+	leave_queue(peer);
+	if (peer->resolve) {
+		peer->resolve->peer = NULL;
+		peer->resolve = NULL;
+	}
+	fail(peer, -ETIMEDOUT, text);
+}
+
+/* ---- replies ---- */
+
+static int classify(const struct fetch_conn *c, int saved_errno, char *text, size_t size)
+{
+	const struct km_fetch_peer *peer = c->peer;
+	unsigned long ssl_error =
+		c->ssl ? bufferevent_get_openssl_error(evhttp_connection_get_bufferevent(c->evcon)) : 0;
+	char where[300];
+
+	snprintf(where, sizeof(where), "%s:%u", peer->host, peer->port);
+	if (c->judged_bad) {
+		snprintf(text, size, "%s: %s", where, c->judge_err.text);
+		return -EKEYREJECTED;
+	}
+	switch (c->http_error - 1) {
+	case EVREQ_HTTP_DATA_TOO_LONG:
+		snprintf(text, size, "%s: the reply is larger than %zu bytes", where, peer->max_body);
+		return -EMSGSIZE;
+	case EVREQ_HTTP_INVALID_HEADER:
+		snprintf(text, size, "%s: the reply is not HTTP", where);
+		return -EBADMSG;
+	default:
+		break;
+	}
+	if (ssl_error) {
+		const char *reason = ERR_reason_error_string(ssl_error);
+		/* the kubelet has no serving certificate yet: its CSR waits for approval (spec metrics-api 7, row 2) */
+		bool internal = ERR_GET_REASON(ssl_error) == SSL_R_TLSV1_ALERT_INTERNAL_ERROR;
+
+		snprintf(text, size, "%s: TLS: %s%s", where, reason ? reason : "handshake failed",
+			internal ? "; the kubelet has no serving certificate yet: see kubectl get csr, and approve the "
+				   "pending kubernetes.io/kubelet-serving request"
+				 : "");
+		return -EPROTO;
+	}
+	if (c->used || c->http_error - 1 == EVREQ_HTTP_EOF) {
+		snprintf(text, size, "%s: the connection was closed in the middle of the reply", where);
+		return -EBADMSG;
+	}
+	if (saved_errno == ECONNREFUSED || saved_errno == EHOSTUNREACH || saved_errno == ENETUNREACH ||
+		saved_errno == ETIMEDOUT) {
+		snprintf(text, size, "%s: %s", where, strerror(saved_errno));
+		return -saved_errno;
+	}
+	snprintf(text, size, "%s: the connection could not be made, or was cut", where);
+	return -ECONNRESET;
+}
+
+static bool has_framing(struct evhttp_request *req)
+{
+	struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
+
+	/* A body that ends with the connection cannot be told from one that was cut short. */
+	return evhttp_find_header(headers, "Content-Length") || evhttp_find_header(headers, "Transfer-Encoding") ||
+	       evhttp_request_get_response_code(req) == 204;
+}
+
+static bool keeps_alive(struct evhttp_request *req)
+{
+	const char *connection = evhttp_find_header(evhttp_request_get_input_headers(req), "Connection");
+
+	return !connection || evutil_ascii_strcasecmp(connection, "close") != 0;
+}
+
+void fetch_replied(struct fetch_conn *c, struct evhttp_request *req, int saved_errno)
+{
+	struct km_fetch_peer *peer = c->peer;
+	struct km_fetch_result result = {.error_text = ""};
+	char text[KM_ERR_TEXT_MAX + 320];
+	struct evbuffer *body;
+
+	if (!peer || peer->state != GET_RUNNING)
+		return;
+	if (!req || evhttp_request_get_response_code(req) == 0) {
+		int error = classify(c, saved_errno, text, sizeof(text));
+
+		/* The kubelet closed the kept connection just when we asked: once more, on a new one. */
+		if (peer->reused && !peer->retried && error != -EMSGSIZE && error != -EKEYREJECTED) {
+			peer->retried = true;
+			fetch_conn_drop(c);
+			new_connection(peer);
+			return;
+		}
+		fail(peer, error, text);
+		return;
+	}
+	if (!has_framing(req)) {
+		snprintf(text, sizeof(text), "%s:%u: a reply without a length", peer->host, peer->port);
+		fail(peer, -EBADMSG, text);
+		return;
+	}
+	c->used = true;
+	body = evhttp_request_get_input_buffer(req);
+	result.status = evhttp_request_get_response_code(req);
+	result.body_len = evbuffer_get_length(body);
+	result.body = result.body_len > 0 ? (const char *)evbuffer_pullup(body, -1) : "";
+	if (!result.body) {
+		fail(peer, -ENOMEM, "out of memory");
+		return;
+	}
+	if (!keeps_alive(req) || peer->conn_generation != peer->fetcher->generation)
+		fetch_conn_drop(c);
+	end_request(peer, &result);
+}
+
+/* ---- peers ---- */
+
+int km_fetch_peer_new(struct km_fetcher *f, km_fetch_judge_fn judge, void *arg, struct km_fetch_peer **ret)
+{
+	struct km_fetch_peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		return -ENOMEM;
+	*peer = (struct km_fetch_peer){.magic = PEER_MAGIC, .fetcher = f, .judge = judge, .judge_arg = arg};
+	if (km_timer_new(f->loop, on_deadline, peer, &peer->deadline) < 0) {
+		free(peer);
+		return -ENOMEM;
+	}
+	*ret = peer;
+	return 0;
+}
+
+static void free_peer(void *arg)
+{
+	struct km_fetch_peer *peer = KM_CAST(struct km_fetch_peer, arg, PEER_MAGIC);
+
+	km_timer_free(peer->deadline);
+	free(peer->host);
+	free(peer->path);
+	if (peer->authorization)
+		explicit_bzero(peer->authorization, strlen(peer->authorization));
+	free(peer->authorization);
+	peer->magic = 0;
+	free(peer);
+}
+
+void km_fetch_peer_free(struct km_fetch_peer *peer)
+{
+	if (!peer)
+		return;
+	leave_queue(peer);
+	if (peer->resolve)
+		peer->resolve->peer = NULL;
+	fetch_conn_drop(peer->conn);
+	km_timer_cancel(peer->deadline);
+	peer->state = GET_IDLE;
+	/* later than any begin() that is on the loop's list */
+	km_loop_reap(peer->fetcher->loop, free_peer, peer);
+}
+
+static bool is_name(const char *host)
+{
+	size_t n = strlen(host);
+
+	return n > 0 && n <= HOST_MAX && host[0] != '-' && host[0] != '.' &&
+	       strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
+}
+
+int km_fetch_peer_target(struct km_fetch_peer *peer, const char *host, uint16_t port, bool plain, struct km_err *err)
+{
+	unsigned char scratch[sizeof(struct in6_addr)];
+	bool literal = inet_pton(AF_INET, host, scratch) == 1 || inet_pton(AF_INET6, host, scratch) == 1;
+	char *copy;
+
+	if (port == 0 || (!literal && !is_name(host)))
+		return km_fail(err, -EINVAL, "\"%.64s\":%u is not an address", host, port);
+	if (peer->host && strcmp(peer->host, host) == 0 && peer->port == port && peer->plain == plain)
+		return 0;
+	copy = strdup(host);
+	if (!copy)
+		return km_fail(err, -ENOMEM, "out of memory");
+	km_fetch_peer_disconnect(peer);
+	free(peer->host);
+	peer->host = copy;
+	peer->port = port;
+	peer->plain = plain;
+	peer->literal = literal;
+	return 0;
+}
+
+void km_fetch_peer_disconnect(struct km_fetch_peer *peer)
+{
+	if (peer->state == GET_IDLE)
+		fetch_conn_drop(peer->conn);
+	else
+		peer->conn_generation = peer->fetcher->generation - 1; /* not used again after the request under way */
+}
+
+bool km_fetch_peer_busy(const struct km_fetch_peer *peer)
+{
+	return peer->state != GET_IDLE;
+}
+
+int km_fetch_get(struct km_fetch_peer *peer, const char *path, const char *authorization, uint64_t deadline_us,
+	size_t max_body, void (*on_done)(const struct km_fetch_result *, void *), void *arg)
+{
+	if (peer->state != GET_IDLE)
+		return -EBUSY;
+	if (!peer->host)
+		return -EINVAL;
+	peer->path = strdup(path);
+	peer->authorization = authorization ? strdup(authorization) : NULL;
+	if (!peer->path || (authorization && !peer->authorization)) {
+		free(peer->path);
+		peer->path = NULL;
+		return -ENOMEM;
+	}
+	peer->max_body = max_body;
+	peer->on_done = on_done;
+	peer->arg = arg;
+	peer->retried = false;
+	peer->state = GET_BEGIN;
+	peer->started_wall_ns = km_wall_ns();
+	km_timer_set(peer->deadline, deadline_us);
+	km_loop_reap(peer->fetcher->loop, begin, peer);
+	return 0;
+}
+
+/* ---- the fetcher ---- */
+
+int km_fetcher_new(
+	struct km_loop *loop, const struct km_fetcher_config *config, struct km_fetcher **ret, struct km_err *err)
+{
+	struct km_fetcher *f = calloc(1, sizeof(*f));
+	int r;
+
+	if (!f)
+		return km_fail(err, -ENOMEM, "out of memory");
+	*f = (struct km_fetcher){.magic = FETCHER_MAGIC,
+		.loop = loop,
+		.rate = config->connects_per_second ? config->connects_per_second : FETCH_RATE_DEFAULT};
+	f->waiting_last = &f->waiting;
+	f->tokens = f->rate * KM_USEC_PER_SEC;
+	f->refilled_us = km_now_us();
+	f->user_agent = strdup(config->user_agent ? config->user_agent : "kmetricsd");
+	r = f->user_agent ? km_tls_client_ctx(NULL, config->identity, false, &f->ctx, err) : -ENOMEM;
+	if (r == 0)
+		r = km_timer_new(loop, on_refill, f, &f->refill);
+	if (r < 0) {
+		km_fetcher_free(f);
+		return r;
+	}
+	*ret = f;
+	return 0;
+}
+
+int km_fetcher_set_identity(struct km_fetcher *f, struct km_identity *identity, struct km_err *err)
+{
+	SSL_CTX *ctx;
+	int r = km_tls_client_ctx(NULL, identity, false, &ctx, err);
+
+	if (r < 0)
+		return r;
+	SSL_CTX_free(f->ctx);
+	f->ctx = ctx;
+	f->generation++; /* kept connections of the old one are dropped at their next use */
+	return 0;
+}
+
+void km_fetcher_free(struct km_fetcher *f)
+{
+	if (!f)
+		return;
+	assert(!f->waiting);
+	km_timer_free(f->refill);
+	SSL_CTX_free(f->ctx);
+	free(f->user_agent);
+	f->magic = 0;
+	free(f);
+}
