@@ -6,8 +6,6 @@
 #include "kube/apply.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #define APPLY_MAGIC 0x6b61706cU
 #define TRIES_MAX   5 /* of one step */

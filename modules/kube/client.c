@@ -235,6 +235,14 @@ static int on_http_data(int status, const char *bytes, size_t n, void *arg)
 	return call->problem.error; /* an error body without end is cut off */
 }
 
+/* The transport's text without the URL in front, whose query is long and differs each time. */
+static const char *without_url(const char *text)
+{
+	const char *colon = strncmp(text, "http", 4) == 0 ? strstr(text, ": ") : NULL;
+
+	return colon ? colon + 2 : text;
+}
+
 static void on_http_done(const struct km_http_result *http, void *arg)
 {
 	struct kube_call *call = KM_CAST(struct kube_call, arg, CALL_MAGIC);
@@ -260,7 +268,8 @@ static void on_http_done(const struct km_http_result *http, void *arg)
 			call->title, result.status, result.body, result.body_len, &result.retry_after_s, &text);
 		result.text = text.text;
 	} else if (http->error != 0) {
-		result.error = km_fail(&text, http->error, "%s: %s", call->title, http->error_text);
+		result.error = km_fail(&text, http->error, "%s: %s: %s", call->title, call->client->server,
+			without_url(http->error_text));
 		result.text = text.text;
 	}
 	call->in_done = true;

@@ -5,10 +5,7 @@
  */
 #include "kube/discovery.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "kube/call.h"

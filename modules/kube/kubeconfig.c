@@ -5,8 +5,9 @@
  */
 #include "kube/kubeconfig.h"
 
-#include <ctype.h>
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,10 +60,19 @@ void kube_access_freep(struct kube_access **access)
 	*access = NULL;
 }
 
+/* An address and not just a name that starts like one: 127.0.0.1.example.org is somewhere else. */
 static bool is_loopback(const char *host, size_t len)
 {
-	return (len == 9 && strncasecmp(host, "localhost", 9) == 0) || (len > 4 && memcmp(host, "127.", 4) == 0) ||
-	       (len == 5 && memcmp(host, "[::1]", 5) == 0);
+	char text[INET_ADDRSTRLEN];
+	struct in_addr address;
+
+	if ((len == 9 && strncasecmp(host, "localhost", 9) == 0) || (len == 5 && memcmp(host, "[::1]", 5) == 0))
+		return true;
+	if (len >= sizeof(text))
+		return false;
+	memcpy(text, host, len);
+	text[len] = '\0';
+	return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
 /* Checks "https://host[:port][/prefix]" and copies it without slashes at its end. */
@@ -95,8 +105,9 @@ static int server_copy(const char *server, const char *what, char **ret, struct 
 		return km_fail(
 			err, -EINVAL, "%s: server holds a user name; put credentials in the kubeconfig's users", what);
 	if (plain) {
-		size_t name = rest[0] == '[' ? strcspn(rest, "]") + 1 : strcspn(rest, ":/");
-		if (!is_loopback(rest, KM_MIN(name, host)))
+		size_t bracket = rest[0] == '[' ? strcspn(rest, "]") : 0;
+		size_t name = bracket + strcspn(rest + bracket, ":/");
+		if (!is_loopback(rest, name))
 			return km_fail(err, -EINVAL,
 				"%s: server is http:// and not on this machine; credentials would cross the network in "
 				"the "

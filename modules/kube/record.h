@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The compact records of what is watched: all that the modules need of a node or a pod, never the DOM. A record is immutable and one
- * allocation; strings are interned unless said otherwise. Decoding is pure (JSON object in, record out).
+ * The compact records of what is watched: all that the modules need of a node or a pod, never the DOM. A record is
+ * immutable and one allocation; strings are interned unless said otherwise. Decoding is pure (JSON object in, record
+ * out).
  */
 #pragma once
 
@@ -37,16 +38,16 @@ struct kube_container {
 
 struct kube_pod {
 	const char *namespace_, *name;
-	const char *node; /* spec.nodeName, NULL while unscheduled */
-	struct kube_labels *labels; /* one reference */
+	const char *node;                    /* spec.nodeName, NULL while unscheduled */
+	struct kube_labels *labels;          /* one reference */
 	const char *owner_kind, *owner_name; /* the controller's ownerReference; NULL: none */
-	const char *uid, *owner_uid; /* not interned: in this allocation; "" if absent */
+	const char *uid, *owner_uid;         /* not interned: in this allocation; "" if absent */
 	int64_t created_s, started_s /* status.startTime */, deleted_s /* deletionTimestamp */; /* INT64_MIN: absent */
 	uint8_t phase;
 	bool truncated;
 	struct kube_condition ready, initialized, containers_ready, scheduled;
-	int64_t cpu_overhead_milli, memory_overhead_milli;         /* spec.overhead, 0 if absent */
-	int64_t cpu_pod_request_milli, memory_pod_request_milli;   /* spec.resources.requests (pod level), -1: none */
+	int64_t cpu_overhead_milli, memory_overhead_milli;       /* spec.overhead, 0 if absent */
+	int64_t cpu_pod_request_milli, memory_pod_request_milli; /* spec.resources.requests (pod level), -1: none */
 	uint16_t n_containers;
 	struct kube_container containers[]; /* spec order: containers, then init containers */
 };
@@ -63,14 +64,18 @@ struct kube_node {
 	struct kube_condition ready;
 	bool unschedulable;
 	uint16_t kubelet_port; /* status.daemonEndpoints.kubeletEndpoint.Port, 0 if absent */
-	int64_t cpu_allocatable_milli, memory_allocatable_bytes, cpu_capacity_milli, memory_capacity_bytes; /* -1: absent */
-	const char *kubelet_version; /* status.nodeInfo.kubeletVersion, or NULL */
+	int64_t cpu_allocatable_milli, memory_allocatable_bytes, cpu_capacity_milli,
+		memory_capacity_bytes; /* -1: absent */
+	const char *kubelet_version;   /* status.nodeInfo.kubeletVersion, or NULL */
 	uint16_t n_addresses;
 	struct kube_node_address addresses[KUBE_NODE_ADDRESSES_MAX];
 };
 
-/* From one object of a list or watch. -EINVAL when it lacks what makes it one (metadata.name; a pod's namespace), with the place in err. resourceVersion is the reflector's. */
-int kube_pod_decode(json_t *object, struct km_interner *in, struct kube_label_pool *pool, struct kube_pod **ret, struct km_err *err) _must_check_;
-int kube_node_decode(json_t *object, struct km_interner *in, struct kube_label_pool *pool, struct kube_node **ret, struct km_err *err) _must_check_;
+/* From one object of a list or watch. -EINVAL when it lacks what makes it one (metadata.name; a pod's namespace), with
+ * the place in err. resourceVersion is the reflector's. */
+int kube_pod_decode(json_t *object, struct km_interner *in, struct kube_label_pool *pool, struct kube_pod **ret,
+	struct km_err *err) _must_check_;
+int kube_node_decode(json_t *object, struct km_interner *in, struct kube_label_pool *pool, struct kube_node **ret,
+	struct km_err *err) _must_check_;
 void kube_pod_free(struct kube_pod *pod, struct km_interner *in, struct kube_label_pool *pool);
 void kube_node_free(struct kube_node *node, struct km_interner *in, struct kube_label_pool *pool);

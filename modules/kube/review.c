@@ -6,7 +6,6 @@
 #include "kube/review.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "core/clock.h"
 #include "kube/call.h"
@@ -144,7 +143,7 @@ static void answer(struct asking *a, json_t *status)
 
 static void on_done(const struct kube_result *result, void *arg);
 
-/* Whether a second try has been started. */
+/* Whether a second try has been started: after a transport error (also in the middle of a reply) or a 5xx. */
 static bool try_again(struct asking *a, const struct kube_result *result)
 {
 	uint64_t now = km_now_us();
@@ -155,7 +154,7 @@ static bool try_again(struct asking *a, const struct kube_result *result)
 		.on_done = on_done,
 		.arg = a};
 
-	if (a->again || (result->status != 0 && result->status < 500) || now + RETRY_LEAVE > a->until_us)
+	if (a->again || (result->status >= 300 && result->status < 500) || now + RETRY_LEAVE > a->until_us)
 		return false;
 	a->again = true;
 	return kube_call_continue(a->call, &request) == 0;

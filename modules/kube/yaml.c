@@ -7,11 +7,9 @@
 #include "kube/yaml.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <locale.h>
 #include <math.h>
 #include <string.h>
-#include <strings.h>
 #include <yaml.h>
 
 #define YAML_TEXT_MAX    (1024 * 1024)

@@ -6,7 +6,6 @@
  */
 #include "kube/yaml.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>

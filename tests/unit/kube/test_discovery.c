@@ -16,7 +16,8 @@ static void test_compare(void **state)
 {
 	/* newest first; equal neighbours do not occur */
 	static const char *const sorted[] = {"v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v2beta2", "v2beta1",
-		"v1beta10", "v1beta2", "v12alpha1", "v11alpha2", "v1alpha1", "foo1", "foo10", "v0", "v1beta0", "v1gamma1"};
+		"v1beta10", "v1beta2", "v12alpha1", "v11alpha2", "v1alpha1", "foo1", "foo10", "v0", "v1beta0",
+		"v1gamma1"};
 
 	for (size_t i = 0; i < KM_ARRAY_LEN(sorted); i++) {
 		for (size_t j = 0; j < KM_ARRAY_LEN(sorted); j++) {
@@ -47,7 +48,8 @@ static void test_parse(void **state)
 {
 	struct kube_discovery *d = parse("{\"major\":\"1\",\"minor\":\"20+\",\"gitVersion\":\"v1.20.2-k3s1\"}",
 		"{\"kind\":\"APIGroupList\",\"groups\":["
-		"{\"name\":\"autoscaling\",\"versions\":[{\"version\":\"v2beta1\"},{\"version\":\"v1\"},{\"version\":\"v2beta2\"}]},"
+		"{\"name\":\"autoscaling\",\"versions\":[{\"version\":\"v2beta1\"},{\"version\":\"v1\"},{\"version\":"
+		"\"v2beta2\"}]},"
 		"{\"name\":\"metrics.k8s.io\",\"versions\":[{\"version\":\"v1beta1\"}]},"
 		"{\"name\":\"empty.io\",\"versions\":[]},{\"name\":7},null]}",
 		0, NULL);

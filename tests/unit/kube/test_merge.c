@@ -24,7 +24,8 @@ static void test_merge(void **state)
 		{"{\"a\":7}", "{\"a\":{\"b\":1}}", "{\"a\":{\"b\":1}}"},
 		{"{\"a\":{\"c\":2}}", "{\"a\":{\"b\":1}}", "{\"a\":{\"b\":1,\"c\":2}}"},
 		{"{\"a\":{}}", "{\"a\":{}}", NULL},
-		{"{\"metadata\":{\"resourceVersion\":\"7\",\"labels\":{\"x\":\"y\"}}}", "{\"metadata\":{\"labels\":{\"m\":\"k\"}}}",
+		{"{\"metadata\":{\"resourceVersion\":\"7\",\"labels\":{\"x\":\"y\"}}}",
+			"{\"metadata\":{\"labels\":{\"m\":\"k\"}}}",
 			"{\"metadata\":{\"labels\":{\"m\":\"k\",\"x\":\"y\"},\"resourceVersion\":\"7\"}}"},
 		/* null removes, also below and where nothing is */
 		{"{\"a\":1,\"b\":2}", "{\"b\":null}", "{\"a\":1}"},
@@ -38,9 +39,10 @@ static void test_merge(void **state)
 		{"{}", "{\"a\":[]}", "{\"a\":[]}"},
 		{"{\"a\":[2,1]}", "{\"a\":[1,2]}", "{\"a\":[1,2]}"},
 		/* defaults of the server inside elements make no difference */
-		{"{\"ports\":[{\"name\":\"https\",\"port\":443,\"targetPort\":443}]}", "{\"ports\":[{\"name\":\"https\",\"port\":443}]}",
-			NULL},
-		{"{\"ports\":[{\"name\":\"https\",\"port\":444,\"targetPort\":443}]}", "{\"ports\":[{\"name\":\"https\",\"port\":443}]}",
+		{"{\"ports\":[{\"name\":\"https\",\"port\":443,\"targetPort\":443}]}",
+			"{\"ports\":[{\"name\":\"https\",\"port\":443}]}", NULL},
+		{"{\"ports\":[{\"name\":\"https\",\"port\":444,\"targetPort\":443}]}",
+			"{\"ports\":[{\"name\":\"https\",\"port\":443}]}",
 			"{\"ports\":[{\"name\":\"https\",\"port\":443}]}"},
 		/* but somebody's lists and objects do */
 		{"{\"rules\":[{\"verbs\":[\"get\"],\"resourceNames\":[\"x\"]}]}", "{\"rules\":[{\"verbs\":[\"get\"]}]}",
@@ -95,14 +97,14 @@ static void test_path(void **state)
 		bool collection;
 		const char *path;
 	} rows[] = {
-		{"{\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"x\",\"namespace\":\"kube-system\"}}", "services", false,
-			"/api/v1/namespaces/kube-system/services/x"},
-		{"{\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"x\",\"namespace\":\"kube-system\"}}", "services", true,
-			"/api/v1/namespaces/kube-system/services"},
-		{"{\"apiVersion\":\"apiregistration.k8s.io/v1\",\"metadata\":{\"name\":\"v1beta1.metrics.k8s.io\"}}", "apiservices",
-			false, "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"},
-		{"{\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"metadata\":{\"name\":\"system:x/y\"}}", "clusterroles", false,
-			"/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Ax%2Fy"},
+		{"{\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"x\",\"namespace\":\"kube-system\"}}", "services",
+			false, "/api/v1/namespaces/kube-system/services/x"},
+		{"{\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"x\",\"namespace\":\"kube-system\"}}", "services",
+			true, "/api/v1/namespaces/kube-system/services"},
+		{"{\"apiVersion\":\"apiregistration.k8s.io/v1\",\"metadata\":{\"name\":\"v1beta1.metrics.k8s.io\"}}",
+			"apiservices", false, "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"},
+		{"{\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"metadata\":{\"name\":\"system:x/y\"}}",
+			"clusterroles", false, "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Ax%2Fy"},
 		{"{\"apiVersion\":\"v1\",\"metadata\":{}}", "nodes", true, "/api/v1/nodes"},
 		{"{\"apiVersion\":\"v1\",\"metadata\":{}}", "nodes", false, NULL},
 		{"{\"metadata\":{\"name\":\"x\"}}", "nodes", false, NULL},

@@ -24,7 +24,8 @@ static void test_status(void **state)
 		const char *text;
 	} rows[] = {
 		{403,
-			"{\"kind\":\"Status\",\"message\":\"nodes is forbidden: User \\\"x\\\" cannot list\",\"reason\":\"Forbidden\","
+			"{\"kind\":\"Status\",\"message\":\"nodes is forbidden: User \\\"x\\\" cannot "
+			"list\",\"reason\":\"Forbidden\","
 			"\"code\":403}",
 			-EACCES, -1, "GET /p: 403 nodes is forbidden: User \"x\" cannot list"},
 		{401, "Unauthorized\n", -EACCES, -1, "GET /p: 401 Unauthorized"},
@@ -43,7 +44,8 @@ static void test_status(void **state)
 	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
 		struct km_err text;
 		int64_t retry = -1;
-		assert_int_equal(kube_status_error("GET /p", rows[i].status, rows[i].body, strlen(rows[i].body), &retry, &text),
+		assert_int_equal(
+			kube_status_error("GET /p", rows[i].status, rows[i].body, strlen(rows[i].body), &retry, &text),
 			rows[i].error);
 		assert_string_equal(text.text, rows[i].text);
 		assert_int_equal(retry, rows[i].retry);
@@ -93,10 +95,10 @@ static void test_base64(void **state)
 {
 	static const struct {
 		const char *text, *bytes; /* bytes NULL: refused */
-	} rows[] = {{"", ""}, {"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"Zm9vYmFy", "foobar"}, {"Zm9v\r\nYmFy\n", "foobar"},
-		{"Zg=\n=", "f"}, {"+/+/", "\xfb\xff\xbf"}, {"Zg", NULL}, {"Zg=", NULL}, {"Zm8", NULL}, {"Z", NULL}, {"=", NULL},
-		{"====", NULL}, {"Z===", NULL}, {"Zm9v=", NULL}, {"Zg==Zg==", NULL}, {"Zh==", NULL}, {"Zm9=", NULL}, {"Zm 9v", NULL},
-		{"Zm-_", NULL}, {"Zm9v!", NULL}};
+	} rows[] = {{"", ""}, {"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"Zm9vYmFy", "foobar"},
+		{"Zm9v\r\nYmFy\n", "foobar"}, {"Zg=\n=", "f"}, {"+/+/", "\xfb\xff\xbf"}, {"Zg", NULL}, {"Zg=", NULL},
+		{"Zm8", NULL}, {"Z", NULL}, {"=", NULL}, {"====", NULL}, {"Z===", NULL}, {"Zm9v=", NULL},
+		{"Zg==Zg==", NULL}, {"Zh==", NULL}, {"Zm9=", NULL}, {"Zm 9v", NULL}, {"Zm-_", NULL}, {"Zm9v!", NULL}};
 
 	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
 		_cleanup_buf_ struct km_buf out = KM_BUF_INIT(100);

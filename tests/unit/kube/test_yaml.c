@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * YAML in and out. "Go" cases: how sigs.k8s.io/yaml (kubectl) reads a plain scalar is what decides whether it must be quoted.
+ * YAML in and out. "Go" cases: how sigs.k8s.io/yaml (kubectl) reads a plain scalar is what decides whether it must be
+ * quoted.
  */
 #include "kube/yaml.h"
 
@@ -41,7 +42,7 @@ static void test_parse(void **state)
 		{"1: a\ntrue: b\n", "{\"1\":\"a\",\"true\":\"b\"}"},
 		{"\xef\xbb\xbfk: v\n", "{\"k\":\"v\"}"},
 		{"k: \"\\u00e9\\x41\"\r\n", "{\"k\":\"\xc3\xa9"
-					   "A\"}"},
+					    "A\"}"},
 		{"2001-01-01", "\"2001-01-01\""},
 	};
 
