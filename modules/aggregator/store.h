@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The samples: for each node, and each container seen there, the newest point and the one before it, as far as they are of use. Filled by scrapes, read by the
- * API. A good sample is kept until it is older than max_age (2.5 x metric-resolution), so that one missed scrape loses nothing; then the node or pod is
- * absent. Everything is found by name in O(1); memory is bounded by what kubelets may report (named limits).
+ * The samples: for each node, and each container seen there, the newest point and the one before it, as far as they are
+ * of use. Filled by scrapes, read by the API. A good sample is kept until it is older than max_age (2.5 x
+ * metric-resolution), so that one missed scrape loses nothing; then the node or pod is absent. Everything is found by
+ * name in O(1); memory is bounded by what kubelets may report (named limits).
  */
 #pragma once
 
@@ -37,12 +38,14 @@ struct agg_container_usage {
 	struct agg_usage usage;
 };
 /*
- * A pod's containers, in the order the caller asks for (names: the pod's spec order, interned; n of them): those of the spec first, others after. Returns how many were written
- * into out (at most max), 0 when the pod has no usable figures. node: spec.nodeName, interned: when two nodes report the pod, this one is right; NULL: the newest.
- * A pod of which some container has no usable figure yet, though its last scrape listed it, is withheld whole (0): an under-count would mislead the HPA.
+ * A pod's containers, in the order the caller asks for (names: the pod's spec order, interned; n of them): those of the
+ * spec first, others after. Returns how many were written into out (at most max), 0 when the pod has no usable figures.
+ * node: spec.nodeName, interned: when two nodes report the pod, this one is right; NULL: the newest. A pod of which
+ * some container has no usable figure yet, though its last scrape listed it, is withheld whole (0): an under-count
+ * would mislead the HPA.
  */
-size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *pod, const char *node, const char *const *names, size_t n,
-	int64_t now_ns, struct agg_container_usage *out, size_t max);
+size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *pod, const char *node,
+	const char *const *names, size_t n, int64_t now_ns, struct agg_container_usage *out, size_t max);
 
 struct agg_store_stats {
 	size_t nodes, containers;

@@ -172,7 +172,7 @@ static void left_text(int64_t seconds, char *out, size_t size)
 static void print_row(
 	const struct cert_item *item, const struct cert_report *r, int64_t now, bool colour, struct km_buf *out)
 {
-	char expires[KM_RFC3339_TEXT_MAX] = "-", left[32] = "-", modes[16] = "-", match[8] = "-";
+	char expires[KM_RFC3339_TEXT_MAX] = "-", left[32] = "-", modes[32] = "-", match[8] = "-";
 
 	if (r->subject) {
 		km_rfc3339_format(r->not_after * 1000000000, expires);

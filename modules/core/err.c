@@ -19,17 +19,19 @@ int km_fail(struct km_err *err, int code, const char *fmt, ...)
 
 void km_err_prefix(struct km_err *err, const char *fmt, ...)
 {
-	char prefix[KM_ERR_TEXT_MAX], rest[KM_ERR_TEXT_MAX];
+	char prefix[KM_ERR_TEXT_MAX];
+	size_t n, rest;
 	va_list ap;
-	size_t n;
 
 	if (!err)
 		return;
 	va_start(ap, fmt);
 	vsnprintf(prefix, sizeof(prefix), fmt, ap);
 	va_end(ap);
-	memcpy(rest, err->text, sizeof(rest));
-	n = strlen(prefix);
+	n = KM_MIN(strlen(prefix), sizeof(err->text) - 3);
+	rest = KM_MIN(strlen(err->text), sizeof(err->text) - n - 3);
+	memmove(err->text + n + 2, err->text, rest);
 	memcpy(err->text, prefix, n);
-	snprintf(err->text + n, sizeof(err->text) - n, ": %s", rest);
+	memcpy(err->text + n, ": ", 2);
+	err->text[n + 2 + rest] = '\0';
 }
