@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "daemon.h"
 #include "sections.h"

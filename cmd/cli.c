@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,10 +10,16 @@
 
 #define DEFAULT_CONFIG KM_PREFIX "/cfg/kmetricsd.ini"
 
-static int usage_error(const char *verb, const char *fmt, const char *what)
+static int usage_error(const char *verb, const char *fmt, ...) _printf_(2, 3);
+
+static int usage_error(const char *verb, const char *fmt, ...)
 {
+	va_list ap;
+
 	fprintf(stderr, "kmetricsd %s: ", verb);
-	fprintf(stderr, fmt, what);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
 	fprintf(stderr, "; see kmetricsd %s --help\n", verb);
 	return EXIT_USAGE;
 }

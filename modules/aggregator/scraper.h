@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Scraping: every node by its own timer, phase and back-off; /metrics/resource, falling back per node to /stats/summary when the kubelet has no such path. Nothing
- * waits for the slowest node.
+ * Scraping: every node by its own timer, phase and back-off; /metrics/resource, falling back per node to /stats/summary
+ * when the kubelet has no such path. Nothing waits for the slowest node.
  */
 #pragma once
 
@@ -13,18 +13,19 @@
 struct agg_scraper;
 
 struct agg_scraper_counters {
-	uint64_t scrapes_total, scrape_failures_total, fallbacks_total, bytes_total, pins_made_total, pins_refused_total;
+	uint64_t scrapes_total, scrape_failures_total, fallbacks_total, bytes_total, pins_made_total,
+		pins_refused_total;
 };
 
 /* roots: what verifies kubelets (cluster CA or kubelet-certificate-authority); identity: our client certificate. */
-int agg_scraper_new(struct km_context *ctx, const struct agg_options *options, struct agg_store *store, STACK_OF(X509) * roots,
-	struct km_identity *identity, struct agg_scraper **ret, struct km_err *err) _must_check_;
+int agg_scraper_new(struct km_context *ctx, const struct agg_options *options, struct agg_store *store,
+	STACK_OF(X509) *roots, struct km_identity *identity, struct agg_scraper **ret, struct km_err *err) _must_check_;
 void agg_scraper_free(struct agg_scraper *s); /* NULL is fine */
 /* The node came, changed or went (from the cluster's listener). */
 void agg_scraper_node(struct agg_scraper *s, const struct kube_node *before, const struct kube_node *now);
 /* New options, trust or identity take effect at each node's next scrape. -errno with nothing changed. */
-int agg_scraper_reconfigure(struct agg_scraper *s, const struct agg_options *options, STACK_OF(X509) * roots, struct km_identity *identity,
-	struct km_err *err) _must_check_;
+int agg_scraper_reconfigure(struct agg_scraper *s, const struct agg_options *options, STACK_OF(X509) *roots,
+	struct km_identity *identity, struct km_err *err) _must_check_;
 
 struct agg_scraper_state {
 	size_t nodes, healthy, failing;
@@ -32,5 +33,6 @@ struct agg_scraper_state {
 };
 void agg_scraper_state(const struct agg_scraper *s, struct agg_scraper_state *ret);
 const struct agg_scraper_counters *agg_scraper_counters(const struct agg_scraper *s);
-/* One object a node: name, path, tls ("verified", "pinned", "insecure"), last success, last error; for `kmetricsd status -o json`. New reference. */
+/* One object a node: name, path, tls ("verified", "pinned", "insecure"), last success, last error; for `kmetricsd
+ * status -o json`. New reference. */
 json_t *agg_scraper_status(const struct agg_scraper *s);
