@@ -23,7 +23,8 @@ struct wiring_flags {
 	size_t n;
 	size_t first; /* the first argument after the component's name */
 	pid_t pid;
-	char *cwd; /* NULL when it may not be read (the sandbox) */
+	bool elsewhere; /* known to live in another network namespace: a cluster in containers, not this host's */
+	char *cwd;      /* NULL when it may not be read (the sandbox) */
 };
 
 void wiring_flags_free(struct wiring_flags *f)
@@ -99,6 +100,25 @@ static ssize_t read_proc(const char *path, char *out, size_t size)
 	return (ssize_t)len;
 }
 
+/* Whether a process is known to be in another network namespace than we are; the sandbox may not look, then it is not
+ * known. */
+static bool in_other_network(const char *proc, const char *pid_text)
+{
+	char path[PATH_MAX], theirs[64] = "", ours[64] = "";
+
+	snprintf(path, sizeof(path), "%s/%s/ns/net", proc, pid_text);
+	if (readlink(path, theirs, sizeof(theirs) - 1) < 0)
+		return false;
+	snprintf(path, sizeof(path), "%s/self/ns/net", proc);
+	return readlink(path, ours, sizeof(ours) - 1) > 0 && strcmp(theirs, ours) != 0;
+}
+
+/* Our own network's first, then the older process. */
+static bool is_better(const struct wiring_flags *a, const struct wiring_flags *b)
+{
+	return a->elsewhere != b->elsewhere ? !a->elsewhere : a->pid < b->pid;
+}
+
 static int try_pid(
 	const char *proc, const char *pid_text, const char *component, char *scratch, struct wiring_flags **ret)
 {
@@ -119,6 +139,7 @@ static int try_pid(
 		return -ENOENT;
 	f->first = (size_t)at + 1;
 	f->pid = (pid_t)strtol(pid_text, NULL, 10);
+	f->elsewhere = in_other_network(proc, pid_text);
 	snprintf(path, sizeof(path), "%s/%s/cwd", proc, pid_text);
 	len = readlink(path, cwd, sizeof(cwd) - 1);
 	if (len > 0) {
@@ -148,7 +169,7 @@ int wiring_flags_find(const char *proc, const char *component, struct wiring_fla
 			continue;
 		if (try_pid(proc, entry->d_name, component, scratch, &f) < 0)
 			continue;
-		if (best && best->pid < f->pid) {
+		if (best && is_better(best, f)) {
 			wiring_flags_free(f);
 			continue;
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The effective flags of a running Kubernetes component, from its command line (spec certs-and-wiring 9.2): only /proc/PID/cmdline is needed, which is readable inside
- * the sandbox too. Reads, never writes.
+ * The effective flags of a running Kubernetes component, from its command line (spec certs-and-wiring 9.2): only
+ * /proc/PID/cmdline is needed, which is readable inside the sandbox too. Reads, never writes.
  */
 #pragma once
 
@@ -12,17 +12,21 @@
 
 struct wiring_flags; /* a process's flags */
 
-/* The running process whose argv[0] has this base name ("kube-apiserver"; hyperkube's "hyperkube kube-apiserver" too). -ENOENT: none; several: the one with the lowest pid.
- * proc: "/proc", or a folder made by a test. */
-int wiring_flags_find(const char *proc, const char *component, struct wiring_flags **ret, struct km_err *err) _must_check_;
+/* The running process whose argv[0] has this base name ("kube-apiserver"; hyperkube's "hyperkube kube-apiserver" too).
+ * -ENOENT: none; several: one in our network namespace before others, then the one with the lowest pid. proc: "/proc",
+ * or a folder made by a test. */
+int wiring_flags_find(const char *proc, const char *component, struct wiring_flags **ret, struct km_err *err)
+	_must_check_;
 /* From NUL-separated arguments. */
 int wiring_flags_parse(const char *cmdline, size_t len, struct wiring_flags **ret, struct km_err *err) _must_check_;
 void wiring_flags_free(struct wiring_flags *f); /* NULL is fine */
 void wiring_flags_freep(struct wiring_flags **f);
 pid_t wiring_flags_pid(const struct wiring_flags *f);
-/* Value of a flag (without dashes; '_' and '-' are the same): --k=v, --k v, --k (then "true"); the last occurrence wins. NULL: not given. */
+/* Value of a flag (without dashes; '_' and '-' are the same): --k=v, --k v, --k (then "true"); the last occurrence
+ * wins. NULL: not given. */
 const char *wiring_flag(const struct wiring_flags *f, const char *name);
 /* First item of a comma-separated flag, malloc'ed; NULL: not given or empty. */
 char *wiring_flag_first(const struct wiring_flags *f, const char *name);
-/* A path flag, made absolute against the process's working folder; malloc'ed; NULL: not given. -ENOENT semantics are the caller's. */
+/* A path flag, made absolute against the process's working folder; malloc'ed; NULL: not given. -ENOENT semantics are
+ * the caller's. */
 char *wiring_flag_path(const struct wiring_flags *f, const char *name);
