@@ -11,14 +11,17 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "core/clock.h"
 #include "net/http_internal.h"
+
+#define WRITE_LOOKS 4 /* how often within the write-stall limit the peer's progress is looked at */
 
 static pthread_once_t index_once = PTHREAD_ONCE_INIT;
 static int conn_index = -1; /* of SSL_get_ex_data */
@@ -276,25 +279,49 @@ void km_http_conn_replying(struct km_http_conn *conn, enum km_http_conn_state st
 {
 	conn->state = state;
 	conn->progress_us = km_now_us();
-	km_http_conn_arm(conn, conn->server->limits.write_stall_us);
+	conn->on_its_way = 0;
+	km_http_conn_arm(conn, KM_MAX(conn->server->limits.write_stall_us / WRITE_LOOKS, 1));
 }
 
 /* ---- deadlines ---- */
 
+/*
+ * Whether the peer has taken bytes since the last look. Between a full kernel buffer and its being drained far enough
+ * to be writable again libevent sees nothing, though a slow peer may be reading all the time; the kernel knows what is
+ * still on its way.
+ */
+static bool peer_took_bytes(struct km_http_conn *conn)
+{
+	int before = conn->on_its_way;
+
+	if (ioctl(bufferevent_getfd(conn->bev), SIOCOUTQ, &conn->on_its_way) < 0)
+		return false;
+	return conn->on_its_way < before;
+}
+
+/* True when the peer is given more time. */
+static bool write_goes_on(struct km_http_conn *conn)
+{
+	uint64_t stall = conn->server->limits.write_stall_us, since = km_now_us() - conn->progress_us;
+	bool took = peer_took_bytes(conn);
+
+	/* a producer that takes its time does not make the peer a slow one */
+	if (took || evbuffer_get_length(bufferevent_get_output(conn->bev)) == 0) {
+		conn->progress_us = km_now_us();
+		since = 0;
+	}
+	if (since >= stall)
+		return false;
+	km_http_conn_arm(conn, KM_MIN(stall - since, KM_MAX(stall / WRITE_LOOKS, 1)));
+	return true;
+}
+
 static void on_timer(void *arg)
 {
 	struct km_http_conn *conn = conn_cast(arg);
-	uint64_t stall = conn->server->limits.write_stall_us, since = km_now_us() - conn->progress_us;
 
-	if (conn->state == KM_CONN_STREAM || conn->state == KM_CONN_WRITE) {
-		/* a producer that takes its time does not make the peer a slow one */
-		if (evbuffer_get_length(bufferevent_get_output(conn->bev)) == 0)
-			since = 0;
-		if (since < stall) {
-			km_http_conn_arm(conn, stall - since);
-			return;
-		}
-	}
+	if ((conn->state == KM_CONN_STREAM || conn->state == KM_CONN_WRITE) && write_goes_on(conn))
+		return;
 	if (conn->state != KM_CONN_LINGER)
 		conn->server->stats.deadline_closed++;
 	km_http_conn_close(conn);

@@ -96,9 +96,11 @@ struct km_http_conn {
 	char address[KM_HTTP_ADDRESS_MAX];
 	uint64_t id;
 	uint64_t progress_us; /* when the peer last took bytes of a reply */
+	int on_its_way;       /* bytes in the kernel that the peer had not taken at the last look */
 	struct km_http_gate gate;
-	size_t beyond;  /* bytes in the input behind the head that has gone through the gate */
-	bool gate_done; /* a head has gone through that evhttp has not handed over yet */
+	size_t beyond;                      /* bytes in the input behind the head that has gone through the gate */
+	bool gate_done;                     /* a head has gone through that evhttp has not handed over yet */
+	bufferevent_data_cb evhttp_written; /* evhttp's write callback while a reply is being written */
 	bool close_after;
 	bool closing; /* a reap call will close it */
 	size_t lingered;

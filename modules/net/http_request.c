@@ -169,6 +169,30 @@ void km_http_req_add_header(struct km_http_req *req, const char *name, const cha
 	evhttp_add_header(headers, name, value);
 }
 
+/*
+ * evhttp takes any call of its write callback for "all is written". A deferred call that was under way when the output
+ * was empty for a moment may come after the end of the reply was queued; evhttp would then stop writing with the end
+ * still there. So the callback is let through only when the output is empty.
+ */
+static void on_written(struct bufferevent *bev, void *evcon)
+{
+	struct km_http_conn *conn = km_http_conn_of(bev);
+
+	if (evbuffer_get_length(bufferevent_get_output(bev)) == 0)
+		conn->evhttp_written(bev, evcon);
+}
+
+static void guard_written(struct km_http_conn *conn)
+{
+	bufferevent_event_cb event_cb = NULL;
+	void *evcon = NULL;
+
+	if (conn->state != KM_CONN_WRITE)
+		return; /* a reply without a byte left to write may be over already */
+	bufferevent_getcb(conn->bev, NULL, &conn->evhttp_written, &event_cb, &evcon);
+	bufferevent_setcb(conn->bev, NULL, on_written, event_cb, evcon);
+}
+
 static bool has_body(const struct km_http_conn *conn, int status)
 {
 	return strcmp(conn->gate.method, "HEAD") != 0 && status != 204 && status != 304;
@@ -219,6 +243,7 @@ void km_http_reply(struct km_http_req *req, int status, const char *content_type
 	}
 	km_http_conn_replying(conn, KM_CONN_WRITE);
 	evhttp_send_reply(req->evreq, status, km_http_phrase(status), buf);
+	guard_written(conn);
 	if (buf)
 		evbuffer_free(buf);
 }
@@ -286,6 +311,7 @@ void km_http_request_pump(void *arg)
 		end_producer(req);
 		km_http_conn_replying(conn, KM_CONN_WRITE);
 		evhttp_send_reply_end(req->evreq);
+		guard_written(conn);
 	}
 }
 
@@ -324,6 +350,7 @@ void km_http_stream(struct km_http_req *req, int status, const char *content_typ
 		begin_reply(conn, content_type);
 		km_http_conn_replying(conn, KM_CONN_WRITE);
 		evhttp_send_reply(req->evreq, status, km_http_phrase(status), NULL);
+		guard_written(conn);
 	} else {
 		begin_reply(conn, content_type);
 		km_http_conn_replying(conn, KM_CONN_STREAM);
