@@ -60,7 +60,7 @@ static void check_host(void *arg)
 	if (kube_cluster_nodes_synced(d->cluster))
 		return;
 	km_timer_set(d->access_check, CHECK_US);
-	if (setup_host(d->config, &host, &err) < 0)
+	if (setup_host(d->config, false, &host, &err) < 0)
 		return;
 	if (strcmp(host->server, d->host->server) != 0) {
 		char *server = d->host->server;

@@ -68,7 +68,7 @@ int verb_certs(int argc, char **argv)
 	}
 	if ((code = cli_load_config(&cli, &config)) != EXIT_FINE)
 		return code;
-	if (setup_host(config, &host, &err) < 0) {
+	if (setup_host(config, false, &host, &err) < 0) {
 		fprintf(stderr, "kmetricsd certs: %s\n", err.text);
 		return EXIT_UNREACHED;
 	}

@@ -144,7 +144,7 @@ int verb_keeper(int argc, char **argv)
 	}
 	if ((code = cli_load_config(&cli, &config)) != EXIT_FINE)
 		return code;
-	if (setup_host(config, &host, &err) < 0) {
+	if (setup_host(config, !cli.once, &host, &err) < 0) {
 		fprintf(stderr, "kmetricsd keeper: %s\n", err.text);
 		return EXIT_UNREACHED;
 	}

@@ -83,7 +83,7 @@ static void raise_descriptor_limit(void)
 static int find_host(struct daemon *d, struct km_err *err)
 {
 	const struct daemon_options *o = km_config_section(d->config, &daemon_section);
-	int r = setup_host(d->config, &d->host, err);
+	int r = setup_host(d->config, false, &d->host, err);
 
 	if (r < 0)
 		return r;

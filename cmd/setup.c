@@ -4,11 +4,12 @@
 #include "certmanager/certmanager.h"
 #include "sections.h"
 
-int setup_host(const struct km_config *config, struct wiring_host **ret, struct km_err *err)
+int setup_host(const struct km_config *config, bool any_network, struct wiring_host **ret, struct km_err *err)
 {
 	const struct kubernetes_options *kubernetes = km_config_section(config, &kubernetes_section);
 	const struct certmanager_options *certs = km_config_section(config, &certmanager_section);
 	const struct wiring_host_hints hints = {
+		.any_network = any_network,
 		.ssl_dir = certs->ssl_dir,
 		.server = kubernetes->server,
 		.node_name = kubernetes->node_name,

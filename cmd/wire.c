@@ -181,7 +181,7 @@ int verb_wire(int argc, char **argv)
 				"apply -f - as an administrator");
 		return EXIT_FINE;
 	}
-	if (setup_host(config, &host, &err) < 0)
+	if (setup_host(config, false, &host, &err) < 0)
 		goto unreached;
 	if (km_file_read(host->serving_ca_cert, KM_PEM_MAX, &ca_pem, &ca_len, &err) < 0) {
 		km_err_prefix(&err, "the serving CA is not there yet (kmetricsd keeper --once makes it)");

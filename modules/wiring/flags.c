@@ -150,7 +150,8 @@ static int try_pid(
 	return 0;
 }
 
-int wiring_flags_find(const char *proc, const char *component, struct wiring_flags **ret, struct km_err *err)
+int wiring_flags_find(
+	const char *proc, const char *component, bool any_network, struct wiring_flags **ret, struct km_err *err)
 {
 	_cleanup_(wiring_flags_freep) struct wiring_flags *best = NULL;
 	_cleanup_free_ char *scratch = malloc(CMDLINE_MAX);
@@ -169,7 +170,7 @@ int wiring_flags_find(const char *proc, const char *component, struct wiring_fla
 			continue;
 		if (try_pid(proc, entry->d_name, component, scratch, &f) < 0)
 			continue;
-		if (best && is_better(best, f)) {
+		if ((f->elsewhere && !any_network) || (best && is_better(best, f))) {
 			wiring_flags_free(f);
 			continue;
 		}

@@ -12,11 +12,14 @@
 
 struct wiring_flags; /* a process's flags */
 
-/* The running process whose argv[0] has this base name ("kube-apiserver"; hyperkube's "hyperkube kube-apiserver" too).
- * -ENOENT: none; several: one in our network namespace before others, then the one with the lowest pid. proc: "/proc",
- * or a folder made by a test. */
-int wiring_flags_find(const char *proc, const char *component, struct wiring_flags **ret, struct km_err *err)
-	_must_check_;
+/*
+ * The running process whose argv[0] has this base name ("kube-apiserver"; hyperkube's "hyperkube kube-apiserver" too).
+ * One that is known to be in another network namespace than we are is some other cluster's (in containers, say) and
+ * does not count, unless any_network (for the keeper, which has a network of its own). Several: ours first, then the
+ * lowest pid. -ENOENT: none. proc: "/proc", or a folder made by a test.
+ */
+int wiring_flags_find(const char *proc, const char *component, bool any_network, struct wiring_flags **ret,
+	struct km_err *err) _must_check_;
 /* From NUL-separated arguments. */
 int wiring_flags_parse(const char *cmdline, size_t len, struct wiring_flags **ret, struct km_err *err) _must_check_;
 void wiring_flags_free(struct wiring_flags *f); /* NULL is fine */

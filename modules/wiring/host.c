@@ -275,7 +275,8 @@ int wiring_host_find(const struct wiring_host_hints *hints, struct wiring_host *
 
 	if (!h)
 		return km_fail(err, -ENOMEM, "out of memory");
-	r = wiring_flags_find(given(hints->proc) ? hints->proc : "/proc", "kube-apiserver", &h->apiserver, NULL);
+	r = wiring_flags_find(
+		given(hints->proc) ? hints->proc : "/proc", "kube-apiserver", hints->any_network, &h->apiserver, NULL);
 	if (r == -ENOMEM)
 		return km_fail(err, r, "out of memory"); /* anything else: it does not run here, which is fine */
 	if ((r = find_server(hints, h)) < 0 || (r = find_address(hints, h)) < 0 || (r = find_addresses(h)) < 0 ||
