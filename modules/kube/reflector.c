@@ -32,8 +32,15 @@
 
 #define BACKOFF_MIN_US (800 * KM_USEC_PER_MSEC)
 #define BACKOFF_MAX_US (30 * KM_USEC_PER_SEC)
-#define HEALTHY_US     (60 * KM_USEC_PER_SEC) /* after this long without a failure back-off starts from its minimum again \
-					       */
+#define HEALTHY_US                                                                                         \
+	(60 * KM_USEC_PER_SEC) /* after this long without a failure back-off starts from its minimum again \
+				*/
+
+/*
+ * A watch that nothing happens in sends nothing for up to a minute, not even its status can be seen. One that has
+ * lasted this long without an error is taken for accepted; longer than the transport tries to connect (10 s).
+ */
+#define SETTLE_US (15 * KM_USEC_PER_SEC)
 
 #define RETRY_AFTER_MAX_S 300 /* a longer wish of the server's is not followed */
 #define LIST_DEADLINE_US  (300 * KM_USEC_PER_SEC)
@@ -54,7 +61,7 @@ struct kube_reflector {
 	char *path, *query;         /* owned */
 	struct kube_reflector_ops ops;
 	void *arg;
-	uint64_t backoff_min_us, backoff_max_us;
+	uint64_t backoff_min_us, backoff_max_us, settle_us;
 
 	enum state state;
 	struct kube_call *call;   /* under way in LISTING and WATCHING */
@@ -327,19 +334,18 @@ static void list_done(const struct kube_result *result, void *arg)
 {
 	struct kube_reflector *r = KM_CAST(struct kube_reflector, arg, REFLECTOR_MAGIC);
 	struct km_err err = {.text = ""}, text;
-	int error = result->error, status = result->status;
+	int error = result->error, status = result->status < 300 ? 0 : result->status;
 	int64_t retry_after_s = result->retry_after_s;
 
 	if (error != 0)
 		snprintf(text.text, sizeof(text.text), "%s", result->text);
 	/* the slicer's own finding says more than the transport, which only knows that we broke off */
-	if (error != 0 && status < 300 && r->stream_text.text[0])
+	if (error != 0 && status == 0 && r->stream_text.text[0])
 		km_fail(&text, error, "GET %s: %s", r->path, r->stream_text.text);
 	if (error == 0) {
 		error = list_finish(r, &err);
 		if (error != 0)
 			km_fail(&text, error, "GET %s: %s", r->path, err.text[0] ? err.text : "out of memory");
-		status = 0;
 	}
 	end_request(r);
 	if (error != 0) {
@@ -467,7 +473,7 @@ static int start(struct kube_reflector *r)
 	if (watch) {
 		r->stats.watches++;
 		if (r->trouble != 0)
-			km_timer_set(r->timer, r->backoff_max_us / 2);
+			km_timer_set(r->timer, r->settle_us);
 	}
 	return 0;
 }
@@ -503,6 +509,7 @@ int kube_reflector_new(const struct kube_reflector_config *config, struct kube_r
 	r->arg = config->arg;
 	r->backoff_min_us = config->backoff_min_us ? config->backoff_min_us : BACKOFF_MIN_US;
 	r->backoff_max_us = config->backoff_max_us ? config->backoff_max_us : BACKOFF_MAX_US;
+	r->settle_us = config->settle_us ? config->settle_us : SETTLE_US;
 	r->path = strdup(config->path);
 	r->query = strdup(config->query);
 	error = r->path && r->query ? 0 : -ENOMEM;

@@ -33,6 +33,8 @@ struct kube_reflector_config {
 	struct kube_reflector_ops ops;
 	void *arg;
 	uint64_t backoff_min_us, backoff_max_us; /* 0: the defaults above; tests lower them */
+	/* After a problem, a watch without an error for this long counts as being in order again. 0: 15 s. */
+	uint64_t settle_us;
 };
 
 /* Starts at once. 0, -ENOMEM, -EAGAIN (too many calls under way), -EINVAL (path and query too long). */

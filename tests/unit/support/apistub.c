@@ -8,6 +8,8 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,8 +114,11 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	struct apistub *s = arg;
 	struct apistub_conn *c = calloc(1, sizeof(*c));
 	SSL *ssl = SSL_new(s->tls);
+	int one = 1;
 
 	NEED(c && ssl);
+	/* else each reply in pieces waits for the other side's delayed acknowledgement */
+	NEED(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0);
 	c->stub = s;
 	c->next = s->conns;
 	s->conns = c;
