@@ -73,7 +73,7 @@ static void configure_store(struct module *m)
 {
 	int64_t resolution = m->now->options->metric_resolution;
 
-	agg_store_configure(m->store, resolution, resolution * MAX_AGE_HALVES / 2);
+	agg_store_configure(m->store, resolution * MAX_AGE_HALVES / 2);
 }
 
 /* The scraper learns of new options, trust or identity; if it cannot, it goes on with the old ones, which then must

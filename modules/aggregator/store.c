@@ -13,6 +13,9 @@
 #include "core/map.h"
 
 #define MIN_WINDOW_NS KM_NSEC_PER_SEC
+#define REPEATED_MAX_NS                                                                                              \
+	(60 * KM_NSEC_PER_SEC) /* a kubelet that goes on repeating a sample is believed for this long beyond max_age \
+				*/
 
 struct node;
 struct pod;
@@ -56,13 +59,14 @@ struct node {
 	struct series series;
 	struct list known, incoming; /* in the kubelet's order: of the last good scrape, of the one under way */
 	struct km_map containers;    /* key -> container, owned */
+	int64_t committed_ns;        /* wall clock of the last good scrape */
 };
 
 struct agg_store {
 	struct km_interner *in;
 	struct km_map nodes; /* interned name's pointer -> node */
 	struct km_map pods;  /* key -> pod */
-	int64_t resolution_ns, max_age_ns;
+	int64_t max_age_ns;
 	/* the scrape under way */
 	struct node *filling;
 	uint64_t scrape;
@@ -78,14 +82,14 @@ int agg_store_new(struct km_interner *in, struct agg_store **ret)
 	if (!s)
 		return -ENOMEM;
 	s->in = in;
-	agg_store_configure(s, 15 * KM_NSEC_PER_SEC, 15 * KM_NSEC_PER_SEC * 5 / 2);
+	agg_store_configure(s, 15 * KM_NSEC_PER_SEC * 5 / 2);
 	*ret = s;
 	return 0;
 }
 
-void agg_store_configure(struct agg_store *s, int64_t resolution_ns, int64_t max_age_ns)
+void agg_store_configure(struct agg_store *s, int64_t max_age_ns)
 {
-	s->resolution_ns = resolution_ns;
+
 	s->max_age_ns = max_age_ns;
 }
 
@@ -395,6 +399,7 @@ void agg_store_commit(struct agg_store *s, int64_t now_ns)
 	struct node *n = KM_TAKE(s->filling);
 	struct list old = n->known;
 
+	n->committed_ns = now_ns;
 	advance(s, &n->series);
 	for (size_t i = 0; i < n->incoming.n; i++) {
 		n->incoming.items[i]->fresh = false;
@@ -426,15 +431,20 @@ void agg_store_abort(struct agg_store *s)
 
 /* ---- reading ---- */
 
-/* 0 and the usage; -ENOENT when there is none that is honest at now. */
-static int usage_of(struct agg_store *s, const struct series *x, int64_t now_ns, struct agg_usage *ret)
+/*
+ * 0 and the usage; -ENOENT when there is none that is honest at now. What counts for its age is when a scrape last
+ * confirmed it: kubelets take samples every 10-15 s and repeat them in between, so that with a short metric-resolution
+ * the sample itself is often older than the scrapes.
+ */
+static int usage_of(
+	struct agg_store *s, const struct node *n, const struct series *x, int64_t now_ns, struct agg_usage *ret)
 {
 	struct agg_point start = {0};
 	int64_t age;
 
 	if (x->last.cpu_ts_ns == 0)
 		return -ENOENT;
-	if (now_ns - x->last.cpu_ts_ns > s->max_age_ns) {
+	if (now_ns - n->committed_ns > s->max_age_ns || now_ns - x->last.cpu_ts_ns > s->max_age_ns + REPEATED_MAX_NS) {
 		s->stats.stale_dropped_total++;
 		return -ENOENT;
 	}
@@ -445,7 +455,7 @@ static int usage_of(struct agg_store *s, const struct series *x, int64_t now_ns,
 	 * the windows we serve: an average over days is no answer to what it uses now.
 	 */
 	age = x->last.cpu_ts_ns - x->last.start_ns;
-	if (x->last.start_ns <= 0 || age < MIN_WINDOW_NS || age > s->max_age_ns)
+	if (x->last.start_ns <= 0 || age < MIN_WINDOW_NS || age > s->max_age_ns + REPEATED_MAX_NS)
 		return -ENOENT;
 	start.cpu_ts_ns = x->last.start_ns;
 	return agg_rate(&start, &x->last, ret) < 0 ? -ENOENT : 0;
@@ -455,7 +465,7 @@ int agg_store_node(struct agg_store *s, const char *name, int64_t now_ns, struct
 {
 	const struct node *n = find_node(s, name);
 
-	return n ? usage_of(s, &n->series, now_ns, ret) : -ENOENT;
+	return n ? usage_of(s, n, &n->series, now_ns, ret) : -ENOENT;
 }
 
 /* Which node's report of a pod counts: where the API server says it runs, else the newest. */
@@ -507,7 +517,7 @@ size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *po
 
 		if (c->node != from || (c->fresh && c->series.last.cpu_ts_ns == 0))
 			continue;
-		if (usage_of(s, &c->series, now_ns, &one.usage) < 0)
+		if (usage_of(s, from, &c->series, now_ns, &one.usage) < 0)
 			return 0;
 		if (found == max)
 			break;

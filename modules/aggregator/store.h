@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The samples: for each node, and each container seen there, the newest point and the one before it, as far as they are
- * of use. Filled by scrapes, read by the API. A good sample is kept until it is older than max_age (2.5 x
- * metric-resolution), so that one missed scrape loses nothing; then the node or pod is absent. Everything is found by
- * name in O(1); memory is bounded by what kubelets may report (named limits).
+ * of use. Filled by scrapes, read by the API. A good sample is kept for max_age after the scrape that
+ * saw it last (2.5 x metric-resolution), so that one missed scrape loses nothing; then the node or pod is absent.
+ * Everything is found by name in O(1); memory is bounded by what kubelets may report (named limits).
  */
 #pragma once
 
@@ -17,8 +17,8 @@ struct agg_store;
 
 int agg_store_new(struct km_interner *in, struct agg_store **ret) _must_check_;
 void agg_store_free(struct agg_store *s); /* NULL is fine */
-/* min_window: two points closer together than this are not used for a rate (default 1 s). */
-void agg_store_configure(struct agg_store *s, int64_t resolution_ns, int64_t max_age_ns);
+/* max_age: how long after the scrape that saw it last a figure is served (the module sets 2.5 x metric-resolution). */
+void agg_store_configure(struct agg_store *s, int64_t max_age_ns);
 
 /* ---- filling: begin, any number of lines, then commit or abort; one scrape at a time (parsing is synchronous) ---- */
 int agg_store_begin(struct agg_store *s, const char *node) _must_check_; /* 0 or -ENOMEM */
