@@ -194,6 +194,8 @@ static int init(struct km_context *ctx, void **ret_self, struct km_err *err)
 		.n_ips = o->serving_addresses.n > 0 ? o->serving_addresses.n : ctx->n_addresses,
 		.deadline_us = KEEPER_TIMEOUT_US,
 	};
+	/* the host's first address is the one that API servers dial */
+	m->own.n_ips_needed = o->serving_addresses.n > 0 ? m->own.n_ips : KM_MIN(m->own.n_ips, (size_t)1);
 	if (own_ensure_host(&m->own, report, m, err) < 0)
 		snprintf(m->problem, sizeof(m->problem), "%s",
 			err->text); /* reported; whether we can live without shows in what follows */

@@ -131,7 +131,7 @@ static bool still_good(
 	}
 	if (role != KEEPER_LEAF_SERVING)
 		return true;
-	for (size_t i = 0; i < c->n_ips; i++)
+	for (size_t i = 0; i < c->n_ips_needed; i++)
 		if (!km_x509_has_ip(cert, c->ips[i])) {
 			snprintf(out, size, "it does not cover the address %s", c->ips[i]);
 			return false;

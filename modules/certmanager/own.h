@@ -16,6 +16,7 @@ struct own_config {
 	const char *node;
 	const char *const *ips; /* SANs of the serving certificate */
 	size_t n_ips;
+	size_t n_ips_needed; /* of those, the first so many must be in a pair that is kept: bridges come and go */
 	uint64_t deadline_us;
 };
 
