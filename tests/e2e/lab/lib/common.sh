@@ -44,11 +44,12 @@ die() {
 	exit 1
 }
 
-# poll SECONDS COMMAND...: runs COMMAND until it succeeds; fails when it has not within SECONDS. Its output is thrown away.
+# poll SECONDS COMMAND...: runs COMMAND until it succeeds; fails when it has not within SECONDS. Its output is thrown away,
+# in a subshell, so that a trap that is taken meanwhile still speaks to the terminal.
 poll() {
 	local end=$((SECONDS + $1))
 	shift
-	until "$@" >/dev/null 2>&1; do
+	until ("$@") >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$end" ] || return 1
 		sleep 0.1
 	done

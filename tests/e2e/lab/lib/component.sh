@@ -44,7 +44,7 @@ healthy() {
 wait_for() {
 	local c=$1 seconds=$2 what=$3 end=$((SECONDS + $2))
 	shift 3
-	until "$@" >/dev/null 2>&1; do
+	until ("$@") >/dev/null 2>&1; do
 		alive "$c" || why "$c has ended while waiting for: $what" "$c"
 		[ $SECONDS -lt "$end" ] || why "not within $seconds s: $what" "$c"
 		sleep 0.1

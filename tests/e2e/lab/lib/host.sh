@@ -28,14 +28,14 @@ check_cgroups() {
 
 # The cgroup that holds all pods: the kubelet's cgroupRoot.
 make_cgroups() {
-	local m f c controllers
+	local m f c
 	for m in $(cgroup_mounts 'cgroup2?'); do
 		mkdir -p "$m/$NAME"
 		if [ -e "$m/cgroup.controllers" ]; then
 			for f in "$m" "$m/$NAME"; do
-				read -ra controllers <"$f/cgroup.controllers"
-				for c in "${controllers[@]}"; do
-					echo "+$c" >"$f/cgroup.subtree_control"
+				for c in cpu cpuset io memory pids; do
+					grep -qw "$c" "$f/cgroup.controllers" || continue
+					echo "+$c" >"$f/cgroup.subtree_control" || die "the cgroup controller $c cannot be handed down in $f"
 				done
 			done
 		elif [ -e "$m/cpuset.cpus" ]; then
