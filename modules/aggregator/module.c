@@ -33,7 +33,6 @@ struct module {
 	uint32_t magic;
 	struct km_context *ctx;
 	struct agg_settings *now, *next; /* owned; next: between prepare and commit or discard */
-	struct agg_settings *scraped;    /* those the scraper works with, when it could not take over the newer ones */
 	STACK_OF(X509) *cluster_roots;   /* owned: a copy of the context's at the start, or NULL */
 	STACK_OF(X509) *configmap_roots; /* owned: the ConfigMap's client CA, while there are no cluster_roots */
 	STACK_OF(X509) *no_roots;        /* owned, empty: trusts nobody, where NULL would mean the system's */
@@ -76,20 +75,14 @@ static void configure_store(struct module *m)
 	agg_store_configure(m->store, resolution * MAX_AGE_HALVES / 2);
 }
 
-/* The scraper learns of new options, trust or identity; if it cannot, it goes on with the old ones, which then must
- * stay. */
+/* The scraper learns of new options, trust or identity; it keeps copies, and if it cannot take them it goes on with the
+ * old. */
 static void reconfigure_scraper(struct module *m)
 {
 	struct km_err err = {0};
-	int r = agg_scraper_reconfigure(m->scraper, m->now->options, kubelet_roots(m), kubelet_identity(m), &err);
 
-	if (r < 0) {
+	if (agg_scraper_reconfigure(m->scraper, m->now->options, kubelet_roots(m), kubelet_identity(m), &err) < 0)
 		km_log_m(LOG_ERR, "kubelets are scraped with the former settings: %s", err.text);
-		return;
-	}
-	if (m->scraped != m->now)
-		agg_settings_free(m->scraped);
-	m->scraped = m->now;
 }
 
 /* ---- serving ---- */
@@ -165,8 +158,6 @@ static void on_node(const struct kube_node *before, const struct kube_node *now,
 
 	if (m->scraper)
 		agg_scraper_node(m->scraper, before, now);
-	if (!now)
-		agg_store_forget_node(m->store, before->name);
 }
 
 /* Kubelets are verified by the cluster's client CA when nothing better is known: kubelet-serving certificates are
@@ -254,8 +245,6 @@ static void module_fini(void *self)
 	agg_authn_free(m->authn);
 	agg_scraper_free(m->scraper);
 	agg_store_free(m->store);
-	if (m->scraped != m->now)
-		agg_settings_free(m->scraped);
 	agg_settings_free(m->now);
 	agg_settings_free(m->next);
 	km_x509_stack_free(m->cluster_roots);
@@ -314,7 +303,6 @@ static int module_init(struct km_context *ctx, void **ret_self, struct km_err *e
 	m->ctx = ctx;
 	if ((r = agg_settings_load(ctx->cluster, ctx->config, &m->now, err)) < 0)
 		return r;
-	m->scraped = m->now;
 	if (ctx->cluster_roots && !(m->cluster_roots = X509_chain_up_ref(ctx->cluster_roots)))
 		return km_fail(err, -ENOMEM, "out of memory");
 	if ((r = make_parts(m)) < 0)
@@ -333,9 +321,6 @@ static int module_start(void *self, struct km_err *err)
 	if ((r = agg_scraper_new(
 		     m->ctx, m->now->options, m->store, kubelet_roots(m), kubelet_identity(m), &m->scraper, err)) < 0)
 		return r;
-	if ((r = kube_cluster_listen(m->ctx->cluster, &listener)) < 0)
-		return km_fail(err, r, "the cluster's cache takes no further listener");
-	km_identity_subscribe(m->ctx->identities, on_identity, m);
 	r = renew_tls(m, err);
 	if (r == -ENOENT)
 		km_log_m(LOG_WARNING, "the metrics API is not served yet: there is no serving certificate; enable "
@@ -343,6 +328,9 @@ static int module_start(void *self, struct km_err *err)
 				      "tls-private-key-file");
 	else if (r < 0)
 		return r;
+	if ((r = kube_cluster_listen(m->ctx->cluster, &listener)) < 0)
+		return km_fail(err, r, "the cluster's cache takes no further listener");
+	km_identity_subscribe(m->ctx->identities, on_identity, m);
 	m->started = true;
 	return 0;
 }
@@ -371,8 +359,7 @@ static void module_reload_commit(void *self)
 
 	m->now = KM_TAKE(m->next);
 	apply_settings(m);
-	if (m->scraped != old)
-		agg_settings_free(old);
+	agg_settings_free(old);
 	reconfigure_scraper(m);
 	renew_tls_or_log(m);
 }
