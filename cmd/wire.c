@@ -4,6 +4,7 @@
  * certificate (five minutes, in memory), which is why it is a verb of its own and not the daemon's business.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -92,20 +93,21 @@ static void on_discovered(struct kube_discovery *d, const char *text, void *arg)
 	}
 }
 
-static int apply(struct wire *w, const struct kube_access *access, struct km_err *err)
+/* Runs a loop with a client until finish(): first what the API server serves is asked for, then step goes on. */
+static int with_client(struct wire *w, const struct kube_access *access,
+	void (*step)(struct kube_discovery *, const char *, void *), struct km_err *err)
 {
 	int r;
 
 	if ((r = km_loop_new(&w->loop, err)) < 0)
 		return r;
 	if ((r = kube_client_new(w->loop, access, "kmetricsd/" KM_VERSION " wire", &w->client, err)) == 0 &&
-		(r = kube_discover(w->client, on_discovered, w, &w->discovery_call)) == 0)
+		(r = kube_discover(w->client, step, w, &w->discovery_call)) == 0)
 		r = km_loop_run(w->loop);
 	kube_apply_cancel(w->apply);
 	kube_call_cancel(w->discovery_call);
 	kube_client_free(w->client);
 	km_loop_free(w->loop);
-	wiring_objects_free(w->objects);
 	return r;
 }
 
@@ -133,20 +135,61 @@ static int find_access(const struct cli *cli, const struct km_config *config, co
 	return setup_access(host, admin, ret, err);
 }
 
+static void on_versions(struct kube_discovery *d, const char *text, void *arg)
+{
+	struct wire *w = arg;
+
+	w->discovery_call = NULL;
+	if (d)
+		wiring_plan_versions(&w->plan, d);
+	else
+		say(LOG_WARNING, text);
+	finish(w, d ? EXIT_FINE : EXIT_UNREACHED);
+}
+
+/* What the API server serves decides which objects there are; asked as whoever we may be. Without an answer: the newest
+ * Kubernetes. */
+static void ask_versions(
+	struct wire *w, const struct cli *cli, const struct km_config *config, const struct wiring_host *host)
+{
+	const struct daemon_options *daemon = km_config_section(config, &daemon_section);
+	const struct kubernetes_options *kubernetes = km_config_section(config, &kubernetes_section);
+	_cleanup_(km_identity_unrefp) struct km_identity *own = NULL;
+	_cleanup_(kube_access_freep) struct kube_access *access = NULL;
+	char cert[PATH_MAX], key[PATH_MAX];
+	struct km_err err = {0};
+	int r;
+
+	w->code = EXIT_UNREACHED;
+	wiring_plan_versions(&w->plan, NULL);
+	snprintf(cert, sizeof(cert), "%s/kmetricsd.pem", daemon->state_dir);
+	snprintf(key, sizeof(key), "%s/kmetricsd-key.pem", daemon->state_dir);
+	if (cli->kubeconfig || *kubernetes->kubeconfig)
+		r = find_access(cli, config, host, &access, &err);
+	else if ((r = km_identity_load(cert, key, &own, &err)) == 0)
+		r = setup_access(host, own, &access, &err);
+	if (r == 0)
+		r = with_client(w, access, on_versions, &err);
+	if (r < 0 || w->code != EXIT_FINE)
+		km_log(LOG_WARNING, NULL,
+			"the API server could not be asked for its version%s%s: printed for Kubernetes 1.34 and newer",
+			*err.text ? ": " : "", err.text);
+}
+
 static int print(struct wire *w, struct km_err *err)
 {
 	_cleanup_buf_ struct km_buf text = KM_BUF_INIT(1024 * 1024);
-	int r;
+	int r = wiring_objects_make(&w->plan, &w->objects, err);
 
-	wiring_plan_versions(&w->plan, NULL);
-	if ((r = wiring_objects_make(&w->plan, &w->objects, err)) < 0)
+	if (r < 0)
 		return r;
 	r = wiring_objects_print(w->objects, &text);
 	wiring_objects_free(w->objects);
 	if (r < 0)
 		return km_fail(err, r, "printing: %s", strerror(-r));
-	fwrite(text.data, 1, text.len, stdout);
-	return fflush(stdout) == 0 ? 0 : km_fail(err, -errno, "standard output: %s", strerror(errno));
+	if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout) != 0)
+		return km_fail(err, -EIO, "standard output: %s", strerror(errno));
+	return 0;
 }
 
 int verb_wire(int argc, char **argv)
@@ -192,6 +235,7 @@ int verb_wire(int argc, char **argv)
 		.port = (uint16_t)aggregator->secure_port,
 		.ca_pem = ca_pem};
 	if (!applies) {
+		ask_versions(&w, &cli, config, host);
 		if (print(&w, &err) < 0)
 			goto unreached;
 		return EXIT_FINE;
@@ -201,8 +245,9 @@ int verb_wire(int argc, char **argv)
 		say(LOG_ERR, err.text);
 		return EXIT_USAGE;
 	}
-	if (code < 0 || apply(&w, access, &err) < 0)
+	if (code < 0 || with_client(&w, access, on_discovered, &err) < 0)
 		goto unreached;
+	wiring_objects_free(w.objects);
 	return w.code;
 unreached:
 	say(LOG_ERR, err.text);

@@ -34,6 +34,6 @@ k patch apiservice "$name" --type=merge -p '{"spec":{"service":{"name":"kmetrics
 
 # the printed YAML is what is there: kubectl finds nothing to change
 kmetricsd wire print --config "$ini" >"$LAB/wire.yaml"
-k apply --dry-run=server -f "$LAB/wire.yaml"
+k apply --dry-run=server -f "$LAB/wire.yaml" 2>&1 | grep -v "last-applied-configuration"
 k diff -f "$LAB/wire.yaml" | grep -E '^[+-] ' | grep -vE 'generation|last-applied|managed|skip-mirror' && fail "wire print differs from what wire apply put there" || true
 wait_for 60 "Available again" k wait --for=condition=Available --timeout=1s "apiservice/$name"

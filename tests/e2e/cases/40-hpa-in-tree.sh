@@ -7,7 +7,7 @@ burn hpa 1 "5 16"
 wait_for 90 "one pod runs" has_ready_pods hpa 1
 NAME=hpa envsubst <"$here/manifests/burn-hpa.yaml" | k apply -f -
 replicas() { k get deployment hpa -o 'jsonpath={.spec.replicas}'; }
-target_known() { k get hpa hpa -o json | jq -e '.status.currentMetrics[0].resource.current.averageUtilization != null' >/dev/null; }
+target_known() { k get --raw /apis/autoscaling/v2beta2/namespaces/default/horizontalpodautoscalers/hpa | jq -e '.status.currentMetrics[0].resource.current.averageUtilization != null' >/dev/null; }
 wait_for 90 "the HPA reads our metrics" target_known
 k get hpa hpa
 load hpa "40 16"

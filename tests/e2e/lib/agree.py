@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares what metrics.k8s.io serves with what the kubelet itself says.
 
-Reads the kubelet's /metrics/resource several times a second, so that every sample it shows is on record, and beside that the served figures. For each
-served figure the two samples at its window's ends are looked up; the CPU must be within 5 % of the counter's difference over that window, the memory equal to
-the working set of one of the two samples. Exits 1 when a figure disagrees, or when fewer than 3 of the node and 3 of each pod could be compared.
+Reads the kubelet's /metrics/resource several times a second beside the served figures. For each served figure the counter's difference over the same window is taken from
+those reads: from the very samples where the kubelet shows the same ones to everybody (the node's), interpolated between neighbouring reads where it takes a fresh one
+for each reader (containers). Served timestamps are cut to whole seconds, so the window may end anywhere in that second. The CPU must be within 5 %, the
+memory equal to a read that brackets the end of the window. Exits 1 when a figure disagrees, or when fewer than 3 of the node and 3 of each pod could be compared.
 """
 import argparse
+import bisect
 import datetime
 import json
 import re
@@ -69,27 +71,44 @@ def served(args, path):
     return json.loads(subprocess.check_output(['kubectl', '--kubeconfig', args.kubeconfig, 'get', '--raw', '/apis/metrics.k8s.io/v1beta1/' + path]))
 
 
+def counter_at(samples, times, t):
+    """The counter at time t (ms), interpolated between the reads around it; None outside them."""
+    i = bisect.bisect_left(times, t)
+    if i < len(times) and times[i] == t:
+        return samples[t]
+    if i == 0 or i == len(times):
+        return None
+    t0, t1 = times[i - 1], times[i]
+    return samples[t0] + (samples[t1] - samples[t0]) * (t - t0) / (t1 - t0)
+
+
+def expected_rates(cpu, end_ms, window_ms):
+    """The rates over windows of that length that end within that second."""
+    times = sorted(cpu)
+    ends = [t for t in times if end_ms <= t < end_ms + 1000 and t - window_ms in cpu]
+    for end in ends or range(end_ms, end_ms + 1000, 50):
+        first, last = counter_at(cpu, times, end - window_ms), counter_at(cpu, times, end)
+        if first is not None and last is not None:
+            yield (last - first) / window_ms * 1000
+
+
 def compare(kubelet, key, item, usage, problems):
-    """Returns whether both ends of the window were on record."""
-    end = datetime.datetime.fromisoformat(item['timestamp'].replace('Z', '+00:00')).timestamp()
-    window = duration(item['window'])
+    """Returns whether the window was on record."""
+    end_ms = round(datetime.datetime.fromisoformat(item['timestamp'].replace('Z', '+00:00')).timestamp() * 1000)
+    window_ms = round(duration(item['window']) * 1000)
     with kubelet.lock:
         cpu = dict(kubelet.samples.get(('cpu', key), {}))
         memory = dict(kubelet.samples.get(('memory', key), {}))
-    # served timestamps are cut to whole seconds: any sample of that second whose partner lies one window earlier
-    for last in (t for t in cpu if end <= t / 1000 < end + 1):
-        first = last - round(window * 1000)
-        if first not in cpu:
-            continue
-        expected = (cpu[last] - cpu[first]) / window
-        got = quantity(usage['cpu'])
-        if abs(got - expected) > 0.05 * expected + 1e-6:
-            problems.append(f'{key or "node"}: cpu {got:.6f}, the kubelet\'s counter says {expected:.6f} over {window} s')
-        reads = [v for t, v in memory.items() if abs(t - last) <= 20000]
-        if quantity(usage['memory']) not in reads:
-            problems.append(f'{key or "node"}: memory {usage["memory"]} was never read from the kubelet ({sorted(set(reads))})')
-        return True
-    return False
+    rates = list(expected_rates(cpu, end_ms, window_ms))
+    if not rates or not any(t > end_ms + 1000 for t in memory):
+        return False
+    got = quantity(usage['cpu'])
+    if all(abs(got - r) > 0.05 * r for r in rates):
+        problems.append(f'{key or "node"}: cpu {got:.6f}, the kubelet\'s counter says {min(rates):.6f}..{max(rates):.6f} over {window_ms} ms')
+    reads = {v for t, v in memory.items() if end_ms - 1000 <= t <= end_ms + 2000}
+    if quantity(usage['memory']) not in reads:
+        problems.append(f'{key or "node"}: memory {usage["memory"]}, the kubelet said {sorted(reads)}')
+    return True
 
 
 def main():

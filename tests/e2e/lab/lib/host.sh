@@ -38,9 +38,11 @@ make_cgroups() {
 					echo "+$c" >"$f/cgroup.subtree_control" || die "the cgroup controller $c cannot be handed down in $f"
 				done
 			done
-		elif [ -e "$m/cpuset.cpus" ]; then
-			cat "$m/cpuset.cpus" >"$m/$NAME/cpuset.cpus"
-			cat "$m/cpuset.mems" >"$m/$NAME/cpuset.mems"
+		else
+			[ ! -e "$m/cpuset.cpus" ] || cat "$m/cpuset.cpus" >"$m/$NAME/cpuset.cpus"
+			[ ! -e "$m/cpuset.mems" ] || cat "$m/cpuset.mems" >"$m/$NAME/cpuset.mems"
+			# as much weight as the kubelet gives to all pods where they are at the top
+			[ ! -e "$m/$NAME/cpu.shares" ] || echo $(($(nproc) * 1024)) >"$m/$NAME/cpu.shares"
 		fi
 	done
 }
