@@ -2,6 +2,7 @@
 # SIGHUP with a broken INI: the old configuration stays in force and the log names file and line; with a right one the new values are taken over.
 set -euo pipefail
 . "$(dirname "$0")/../lib/common.sh"
+wait_for 60 "node1 has figures" has_node node1
 pid=$(daemon_pid)
 cp "$ini" "$ini.good"
 trap 'mv "$ini.good" "$ini"; kill -HUP "$(daemon_pid)" 2>/dev/null || true' EXIT
