@@ -263,6 +263,8 @@ static void on_http_done(const struct km_http_result *http, void *arg)
 			result.body_len = http->body_len;
 		}
 	}
+	if (result.status == 401)
+		call->client->token_read_us = 0; /* it may have been replaced before the minute was over */
 	if (result.status >= 300) {
 		result.error = kube_status_error(
 			call->title, result.status, result.body, result.body_len, &result.retry_after_s, &text);

@@ -14,7 +14,7 @@
 struct kube_client;
 struct kube_call;
 
-/* A token file is read again each minute, on the loop when a request starts: it is small and local. */
+/* A token file is read again each minute, and after a 401, on the loop when a request starts: it is small and local. */
 int kube_client_new(struct km_loop *loop, const struct kube_access *access, const char *user_agent,
 	struct kube_client **ret, struct km_err *err) _must_check_; /* access is copied as far as needed */
 /* Later requests use this access (rotation); requests under way end on the old one. */

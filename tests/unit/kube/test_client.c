@@ -174,6 +174,11 @@ static void answer_403(struct apistub_conn *c, const struct apistub_request *req
 		c, 403, NULL, "{\"kind\":\"Status\",\"message\":\"nodes is forbidden: no\",\"reason\":\"Forbidden\"}");
 }
 
+static void answer_401(struct apistub_conn *c, const struct apistub_request *request, void *arg)
+{
+	apistub_reply(c, 401, NULL, "Unauthorized");
+}
+
 static void answer_429(struct apistub_conn *c, const struct apistub_request *request, void *arg)
 {
 	apistub_reply(c, 429, "Retry-After: 7\r\n", "slow down\n");
@@ -359,6 +364,17 @@ static void test_token_file(void **state)
 	clock.monotonic_us += 2 * KM_USEC_PER_SEC;
 	run(w, &(struct kube_request){.method = "GET", .path = "/p"});
 	assert_non_null(strcasestr(w->head, "\r\nAuthorization: Bearer second\r\n"));
+	/* after a 401 at once */
+	assert_true(ftruncate(fd, 0) == 0 && pwrite(fd, "third", 5, 0) == 5);
+	w->answer = answer_401;
+	run(w, &(struct kube_request){.method = "GET", .path = "/p"});
+	assert_int_equal(w->error, -EACCES);
+	w->answer = answer_ok;
+	run(w, &(struct kube_request){.method = "GET", .path = "/p"});
+	assert_non_null(strcasestr(w->head, "\r\nAuthorization: Bearer third\r\n"));
+	assert_true(ftruncate(fd, 0) == 0 && pwrite(fd, "second", 6, 0) == 6);
+	clock.monotonic_us += 61 * KM_USEC_PER_SEC;
+	run(w, &(struct kube_request){.method = "GET", .path = "/p"});
 	/* one that could split the header, and one that is gone, leave the former in force */
 	assert_true(ftruncate(fd, 0) == 0 && pwrite(fd, "a\r\nX: y", 7, 0) == 7);
 	clock.monotonic_us += 61 * KM_USEC_PER_SEC;

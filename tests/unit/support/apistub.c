@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -153,6 +154,7 @@ struct apistub *apistub_new(struct km_loop *loop, apistub_fn fn, void *arg)
 	struct apistub *s = calloc(1, sizeof(*s));
 
 	NEED(s);
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does: OpenSSL writes without MSG_NOSIGNAL */
 	s->loop = loop;
 	s->fn = fn;
 	s->arg = arg;
