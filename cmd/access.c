@@ -40,6 +40,7 @@ static void renew(struct daemon *d, const char *why)
 	km_log(LOG_NOTICE, NULL, "%s: now using %s", why, access->server);
 	kube_access_free(d->access);
 	d->access = access;
+	d->context.cluster_roots = access->roots;
 }
 
 static void on_identity(enum km_identity_role role, struct km_identity *id, void *arg)
