@@ -19,6 +19,7 @@ run_case() {
 	0)
 		passed=$((passed + 1))
 		printf '%sok%s    %s (%d s)\n' "$green" "$plain" "$name" $((SECONDS - start))
+		grep '^figure ' "$case_log" || true
 		;;
 	77)
 		skipped=$((skipped + 1))

@@ -11,13 +11,13 @@ inside python3 "$here/lib/agree.py" --kubelet https://10.99.0.1:10250 --ca "$ssl
 	--cert "$LAB/kmetricsd/state/kmetricsd.pem" --key "$LAB/kmetricsd/state/kmetricsd-key.pem" \
 	--kubeconfig "$LAB/admin.kubeconfig" --selector app=truth --seconds 45
 k top nodes
-k top nodes | grep -qE '^node1 +[0-9]+m +[0-9]+% +[0-9]+Mi'
+k top nodes | grep -cE '^node1 +[0-9]+m +[0-9]+% +[0-9]+Mi'
 k top pods -l app=truth --containers
 [ "$(k top pods -l app=truth --no-headers | wc -l)" = 2 ] || fail "top pods -l shows not both"
 [ "$(k top pods -A --no-headers | grep -c truth)" = 2 ] || fail "top pods -A shows not both"
 k get podmetrics -l app=truth
-k get podmetrics -l app=truth | grep -q "CPU" || fail "no Table for get podmetrics"
+k get podmetrics -l app=truth | grep -c "CPU" || fail "no Table for get podmetrics"
 k get nodemetrics node1
-(k get --raw "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/nope" 2>&1 || true) | grep -q 'pods "nope" not found' || fail "the 404 text"
-(k get --raw "/apis/metrics.k8s.io/v1beta1/pods?labelSelector=a%20b%20c" 2>&1 || true) | grep -q "unable to parse requirement" || fail "the 400 text"
+(k get --raw "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/nope" 2>&1 || true) | grep -c 'pods "nope" not found' || fail "the 404 text"
+(k get --raw "/apis/metrics.k8s.io/v1beta1/pods?labelSelector=a%20b%20c" 2>&1 || true) | grep -c "unable to parse requirement" || fail "the 400 text"
 unburn truth

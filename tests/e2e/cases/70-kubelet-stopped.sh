@@ -15,7 +15,8 @@ trap clean_up EXIT
 
 certificate() { openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=node2@1" -addext "subjectAltName=DNS:node2" -keyout "$state/key.pem" -out "$state/cert.pem" 2>/dev/null; }
 start_second() {
-	inside python3 "$here/lib/kubelet.py" --address 10.99.0.1 --port 10350 --cert "$state/cert.pem" --key "$state/key.pem" --client-ca "$LAB/opt/kubernetes/ssl/ca.pem" \
+	# not by way of a function: $! must be the process that gets our signal
+	"$cluster" exec "$LAB" python3 "$here/lib/kubelet.py" --address 10.99.0.1 --port 10350 --cert "$state/cert.pem" --key "$state/key.pem" --client-ca "$LAB/opt/kubernetes/ssl/ca.pem" \
 		--only-summary >"$state/log" 2>&1 &
 	second=$!
 	wait_for 20 "the second kubelet listens" inside bash -c 'exec 3<>/dev/tcp/10.99.0.1/10350'
@@ -43,7 +44,7 @@ took=$((SECONDS - stopped))
 # served for 2.5 x resolution after the last scrape, which was at most one resolution before the stop
 [ "$took" -ge $((RESOLUTION * 5 / 2 - RESOLUTION - 1)) ] && [ "$took" -le $((RESOLUTION * 5 / 2 + 4)) ] || fail "gone after $took s, expected about $((RESOLUTION * 5 / 2)) s"
 has_node node2 || fail "node2 suffers"
-(metrics nodes/node1 2>&1 || true) | grep -q 'NotFound' || fail "GET of the stopped node is not 404"
+(metrics nodes/node1 2>&1 || true) | grep -c 'NotFound' || fail "GET of the stopped node is not 404"
 k wait --for=condition=Available --timeout=1s apiservice/v1beta1.metrics.k8s.io
 "$cluster" start "$LAB" kubelet
 wait_for 90 "node1 is back" has_node node1
@@ -52,6 +53,7 @@ wait_for 90 "node1 is back" has_node node1
 from=$(log_lines)
 kill "$second"
 wait "$second" 2>/dev/null || true
+inside bash -c 'exec 3<>/dev/tcp/10.99.0.1/10350' 2>/dev/null && fail "the first one still listens"
 certificate
 start_second
 wait_for 60 "the changed certificate is refused, with the remedy" logged_since "$from" "node2.*certificate has changed.*kubelet-pins.json"
