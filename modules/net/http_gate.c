@@ -35,11 +35,6 @@ void km_http_gate_next(struct km_http_gate *gate)
 		km_http_gate_init(gate, gate->head_bytes_max);
 }
 
-bool km_http_gate_inside(const struct km_http_gate *gate)
-{
-	return gate->head_bytes > 0 && gate->state != DONE;
-}
-
 static void refuse(struct km_http_gate *g, int status, const char *reason)
 {
 	g->state = BAD;
@@ -118,6 +113,9 @@ static void on_target(struct km_http_gate *g, unsigned char c)
 		g->part++;
 }
 
+/* evhttp has an answer of its own, in HTML, to a request line that is shorter; no real method is. */
+#define REQUEST_LINE_MIN (sizeof("GET / HTTP/1.0") - 1)
+
 static void on_version(struct km_http_gate *g, unsigned char c)
 {
 	static const char pattern[] = "HTTP/9.9"; /* 9: any digit */
@@ -128,6 +126,8 @@ static void on_version(struct km_http_gate *g, unsigned char c)
 			refuse(g, 400, "the request line does not end with CR LF after the version");
 		else if (g->token[0] != '1' || g->token[1] > '1')
 			refuse(g, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+		else if (g->head_bytes - 1 < REQUEST_LINE_MIN)
+			refuse(g, 400, "the request line is too short");
 		else
 			enter(g, REQUEST_LF);
 		return;

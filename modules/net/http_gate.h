@@ -46,5 +46,3 @@ void km_http_gate_next(struct km_http_gate *gate);
  */
 enum km_gate_verdict km_http_gate_feed(struct km_http_gate *gate, const char *bytes, size_t n, size_t *ret_used)
 	_must_check_;
-/* Whether a head has begun and not ended. */
-bool km_http_gate_inside(const struct km_http_gate *gate);

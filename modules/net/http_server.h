@@ -4,6 +4,8 @@
  * piece or streamed in slices. The shield, each part with its test: TCP_NODELAY; header limits; bounded reading while a
  * reply is pending; absolute deadline for handshake plus request head, idle deadline between requests; connection cap
  * (in all and per peer); ambiguous framing, bodies and NUL refused before evhttp acts on them; never plaintext.
+ * What is refused gets a Kubernetes Status that names the reason, and the connection is closed; behind a pipelined
+ * good request it is closed without a word. The process must ignore SIGPIPE.
  */
 #pragma once
 
@@ -18,7 +20,7 @@
 struct km_http_server;
 struct km_http_req;
 
-/* Named limits; tests lower some of them. */
+/* Named limits; tests lower some of them. slice_us is for producers to keep to. */
 struct km_http_limits {
 	unsigned connections;          /* 4096 */
 	unsigned connections_per_peer; /* 1024: one kube-apiserver opens many */
@@ -53,7 +55,8 @@ void km_http_server_set_tls(struct km_http_server *server, SSL_CTX *tls);
 /* Stops accepting, answers what is under way with Connection: close, closes idle connections; then calls drained (on
  * the loop), at the latest after deadline_us. */
 void km_http_server_drain(struct km_http_server *server, uint64_t deadline_us, km_loop_fn drained, void *arg);
-/* Closes everything at once. Pending requests are cancelled (their on_cancel runs). NULL is fine. */
+/* Closes everything at once. Pending requests are cancelled (their on_cancel runs). NULL is fine. Not from inside a
+ * handler, a producer or what they call; from `drained` it is allowed. */
 void km_http_server_free(struct km_http_server *server);
 
 struct km_http_server_stats {

@@ -20,8 +20,10 @@
 #include "tests/unit/support/pki.h"
 #include "tests/unit/support/tls_client.h"
 
-#define HOST "Host: x\r\n"
-#define MS   KM_USEC_PER_MSEC
+#define HOST        "Host: x\r\n"
+#define MS          KM_USEC_PER_MSEC
+/* far beyond what anything takes, also under valgrind */
+#define WATCHDOG_US (120 * KM_USEC_PER_SEC)
 
 struct scene {
 	struct km_loop *loop;
@@ -156,7 +158,7 @@ static inline void scene_stop(void *arg)
 /* Runs the loop until the client function has returned. */
 static inline void play(struct scene *s, void (*client)(void *scene))
 {
-	km_timer_set(s->watchdog, 30 * KM_USEC_PER_SEC);
+	km_timer_set(s->watchdog, WATCHDOG_US);
 	assert_int_equal(km_loop_work(s->loop, client, scene_stop, s), 0);
 	assert_int_equal(km_loop_run(s->loop), 0);
 	assert_false(s->stuck);
@@ -186,7 +188,7 @@ static inline void wait_until(struct scene *s, bool (*holds)(struct scene *s))
 
 	assert_int_equal(km_timer_new(s->loop, scene_check, &c, &c.timer), 0);
 	km_timer_set(c.timer, 0);
-	km_timer_set(s->watchdog, 20 * KM_USEC_PER_SEC);
+	km_timer_set(s->watchdog, WATCHDOG_US);
 	assert_int_equal(km_loop_run(s->loop), 0);
 	km_timer_free(c.timer);
 	assert_false(s->stuck);

@@ -41,6 +41,8 @@ out:
 
 static void perform(struct scene *s, const char *const *lines, bool closes)
 {
+	for (size_t i = 0; i < KM_ARRAY_LEN(s->reply); i++)
+		test_reply_free(&s->reply[i]);
 	script = lines;
 	script_closes = closes;
 	play(s, script_client);
@@ -344,8 +346,6 @@ static void test_stream_variants(void **state)
 	assert_int_equal(stream.done, 1);
 	/* HEAD of a longer one: no body, and the connection goes on */
 	stream.slices = 10;
-	test_reply_free(&s.reply[0]);
-	test_reply_free(&s.reply[1]);
 	perform(&s, SCRIPT("HEAD /1 HTTP/1.1\r\n" HOST "\r\n", GET("/1")), false);
 	assert_true(s.ok[0]);
 	assert_int_equal(s.reply[0].body_len, 0);

@@ -11,10 +11,13 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "net/http_internal.h"
 #include "tests/unit/net/http_scene.h"
@@ -134,11 +137,12 @@ static const struct attack attacks[] = {
 static const struct attack *attack;
 static bool attack_in_bytes, attack_naked;
 
-/* ok[0]: a reply came; ok[1]: and then the end */
+/* ok[0]: a reply came; ok[1]: and then a clean end, not a reset that could overtake the reply */
 static void attack_client(void *arg)
 {
 	struct scene *s = arg;
 	struct test_client c;
+	char byte;
 
 	if (!test_client_connect(&c, s->port, NULL))
 		goto out;
@@ -149,7 +153,7 @@ static void attack_client(void *arg)
 	if (!attack_in_bytes)
 		test_client_send(&c, attack->bytes, attack->len);
 	s->ok[0] = test_client_reply(&c, false, &s->reply[0]);
-	s->ok[1] = s->ok[0] && attack->status == s->reply[0].status && test_client_closed(&c);
+	s->ok[1] = s->ok[0] && attack->status == s->reply[0].status && test_client_some(&c, &byte, 1) == 0;
 out:
 	test_client_close(&c);
 }
@@ -259,24 +263,30 @@ static void test_head_limit(void **state)
 
 #define FLOOD (24 * 1024 * 1024)
 
-/* Asks for something large, takes nothing of it, and sends and sends. count: how much of that was taken. */
+static struct test_client waiting_client;
+static bool flood_of_the_naked;
+
+/*
+ * Asks for something large, takes nothing of it, and sends and sends; the connection stays. count: how much of that was
+ * taken. From the shielded server it gives up when nothing has been taken for a while.
+ */
 static void flood_client(void *arg)
 {
 	static char line[16384];
 	struct scene *s = arg;
-	struct test_client c;
-	struct timeval wait = {.tv_usec = 150000}; /* so long without taking a byte: it has stopped reading */
+	struct test_client *c = &waiting_client;
+	struct timeval wait = {.tv_usec = 150000};
 	size_t sent = 0;
 
-	if (test_client_connect(&c, s->port, NULL)) {
-		setsockopt(c.fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
-		test_client_puts(&c, "GET /large HTTP/1.1\r\n" HOST "\r\n");
+	if (test_client_connect(c, s->port, NULL)) {
+		if (!flood_of_the_naked)
+			setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+		test_client_puts(c, "GET /large HTTP/1.1\r\n" HOST "\r\n");
 		memset(line, 'x', sizeof(line));
-		while (sent < FLOOD && test_client_send(&c, line, sizeof(line)))
+		while (sent < FLOOD && test_client_send(c, line, sizeof(line)))
 			sent += sizeof(line);
 	}
 	s->count = sent;
-	test_client_reset(&c);
 }
 
 static void answer_large(struct km_http_req *req, void *arg)
@@ -289,28 +299,38 @@ static void answer_large(struct km_http_req *req, void *arg)
 	free(large);
 }
 
-static void test_flood(void **state)
+/* The client was held up, and what was read of it is one record beyond the low mark at most. */
+static size_t check_flood(km_http_handler handler)
 {
-	struct scene s = {0}, t = {0}, u = {.count = 32 * 1024 * 1024};
-	struct naked n = {0};
+	struct scene s = {0};
+	size_t held, sent;
 
-	scene_open(&s, answer_large);
+	flood_of_the_naked = false;
+	scene_open(&s, handler);
 	play(&s, flood_client);
 	assert_int_equal(s.requests, 1);
 	assert_true(s.count < FLOOD);
+	held = evbuffer_get_length(bufferevent_get_input(s.server->conns->bev));
+	assert_in_range(held, KM_HTTP_PENDING_INPUT_MAX, KM_HTTP_PENDING_INPUT_MAX + 16384);
+	sent = s.count;
+	test_client_reset(&waiting_client);
 	scene_close(&s);
+	return sent;
+}
 
-	scene_open(&t, scene_keep);
-	play(&t, flood_client);
-	assert_int_equal(t.requests, 1);
-	assert_true(t.count < FLOOD);
-	scene_close(&t);
+static void test_flood(void **state)
+{
+	struct scene s = {.count = 32 * 1024 * 1024};
+	struct naked n = {0};
+	size_t writing = check_flood(answer_large), thinking = check_flood(scene_keep);
 
-	naked_open(&n, &u);
-	play(&u, flood_client);
+	flood_of_the_naked = true;
+	naked_open(&n, &s);
+	play(&s, flood_client);
 	printf("naked: took %zu bytes beside a reply that nobody reads; ours %zu, and %zu while the handler thinks\n",
-		u.count, s.count, t.count);
-	assert_true(u.count >= FLOOD);
+		s.count, writing, thinking);
+	assert_true(s.count >= FLOOD);
+	test_client_reset(&waiting_client);
 	naked_close(&n);
 }
 
@@ -343,8 +363,7 @@ static void test_head_deadline(void **state)
 {
 	static const char *const drips[] = {
 		/* a TLS record that never ends */
-		"\x16\x03\x01\x3f\x7f\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
-		"\x01\x01",
+		"\x16\x03\x01\x3f\x7fzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
 		"GET /abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",
 		"",
 	};
@@ -390,7 +409,7 @@ static void test_idle_and_further_head(void **state)
 		struct scene s = {.limits = km_http_limits_default, .count = (size_t)inside};
 
 		s.limits.idle_us = inside ? 60 * KM_USEC_PER_SEC : 100 * MS;
-		s.limits.head_deadline_us = inside ? 100 * MS : 60 * KM_USEC_PER_SEC;
+		s.limits.head_deadline_us = inside ? 300 * MS : 60 * KM_USEC_PER_SEC;
 		scene_open(&s, scene_answer);
 		play(&s, further_head_client);
 		assert_true(s.ok[0]);
@@ -405,8 +424,6 @@ static bool deadline_struck(struct scene *s)
 {
 	return stats_of(s).deadline_closed > 0 && nobody_connected(s);
 }
-
-static struct test_client waiting_client;
 
 /* It stays open: what the client does not do is the point. */
 static void unread_client(void *arg)
@@ -525,6 +542,53 @@ static void test_caps(void **state)
 		assert_int_equal(s.server->peers.count, 0);
 		scene_close(&s);
 	}
+}
+
+/* ---- no descriptors ---- */
+
+/* Connects while the process has no descriptor left for the other end, and waits. count: CPU time meanwhile in ms. */
+static void starving_client(void *arg)
+{
+	struct scene *s = arg;
+	struct pollfd none = {.fd = -1};
+	struct rlimit before, tight;
+	struct test_client c;
+	clock_t start;
+	int last;
+
+	c.fd = -1;
+	c.ssl = NULL;
+	c.ctx = NULL;
+	last = open("/dev/null", O_RDONLY);
+	if (last < 0 || getrlimit(RLIMIT_NOFILE, &before) < 0)
+		return;
+	close(last); /* the client's socket gets this number, so it is the last one allowed */
+	tight = before;
+	tight.rlim_cur = (rlim_t)last + 1;
+	setrlimit(RLIMIT_NOFILE, &tight);
+	s->ok[0] = test_client_tcp(&c, s->port);
+	start = clock();
+	poll(&none, 1, 250);
+	s->count = (size_t)((clock() - start) * 1000 / CLOCKS_PER_SEC);
+	s->ok[1] = stats_of(s).accepted == 0;
+	setrlimit(RLIMIT_NOFILE, &before);
+	s->ok[2] = test_client_tls(&c, NULL) && test_client_puts(&c, "GET /a HTTP/1.1\r\n" HOST "\r\n") &&
+		   test_client_reply(&c, false, &s->reply[0]);
+	test_client_close(&c);
+}
+
+/* The server waits for better times without burning the CPU, and then serves those who waited with it. */
+static void test_no_descriptors(void **state)
+{
+	struct scene s = {0};
+
+	scene_open(&s, scene_answer);
+	play(&s, starving_client);
+	assert_true(s.ok[0]);
+	assert_true(s.ok[1]);
+	assert_true(s.ok[2]);
+	assert_true(s.count < 125);
+	scene_close(&s);
 }
 
 /* ---- never plaintext ---- */
@@ -770,8 +834,7 @@ static void test_hammer(void **state)
 {
 	struct scene s = {.limits = km_http_limits_default};
 
-	/* the clients that wait for a reply that never comes are let go */
-	s.limits.head_deadline_us = 500 * MS;
+	s.limits.head_deadline_us = WATCHDOG_US;
 	scene_open(&s, hammer_answer);
 	play(&s, hammer_client);
 	assert_true(s.ok[0]);
@@ -802,8 +865,9 @@ static void load_client(void *arg)
 /* The server goes away in the middle. */
 static void test_free_under_load(void **state)
 {
-	struct scene s = {0};
+	struct scene s = {.limits = km_http_limits_default};
 
+	s.limits.head_deadline_us = s.limits.write_stall_us = WATCHDOG_US;
 	scene_open(&s, answer_large);
 	play(&s, load_client);
 	assert_true(s.ok[0]);
@@ -826,6 +890,7 @@ int main(void)
 		cmocka_unit_test(test_write_stall),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_caps),
+		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_never_plaintext),
 		cmocka_unit_test(test_nodelay),
 		cmocka_unit_test(test_pipeline),
