@@ -127,6 +127,8 @@ static int note_header(const char *name, const char *value, void *arg)
 	return strcmp(name, "X-Stop") == 0 ? 5 : 0;
 }
 
+static int stopped_with;
+
 static void answer_details(struct km_http_req *req, void *arg)
 {
 	struct scene *s = arg;
@@ -134,7 +136,7 @@ static void answer_details(struct km_http_req *req, void *arg)
 	X509 *cert = km_http_req_peer_cert(req);
 	const struct km_url *url = km_http_req_url(req);
 
-	s->count = (size_t)km_http_req_headers(req, note_header, s);
+	stopped_with = km_http_req_headers(req, note_header, s);
 	if (cert)
 		cn = km_x509_cn(cert);
 	snprintf(s->method, sizeof(s->method), "%s", cn ? cn : "none");
@@ -153,6 +155,7 @@ static void test_details(void **state)
 	perform(&s, SCRIPT("GET /a/b HTTP/1.1\r\n" HOST "X-Tab:\t1 \r\nX-A: 2\r\nx-a:\r\nX-Stop: x\r\nX-B: y\r\n\r\n"),
 		false);
 	assert_string_equal(s.seen, "Host=x;X-Tab=1;X-A=2;x-a=;X-Stop=x;");
+	assert_int_equal(stopped_with, 5);
 	assert_string_equal(s.method, "client");
 	assert_string_equal(s.target, "2 127.0.0.1 1 1");
 	assert_non_null(strstr(s.reply[0].head, "HTTP/1.1 429 Too Many Requests\r\n"));
@@ -161,6 +164,7 @@ static void test_details(void **state)
 	script_cert = NULL;
 	s.seen[0] = '\0';
 	perform(&s, SCRIPT("GET /a/b HTTP/1.1\r\n" HOST "X-Tab: 1\r\n\r\n"), false);
+	assert_int_equal(stopped_with, 0);
 	assert_string_equal(s.method, "none");
 	scene_close(&s);
 }
