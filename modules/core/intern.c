@@ -56,7 +56,8 @@ const char *km_intern(struct km_interner *in, const char *s, size_t n)
 		return NULL;
 	i->refs = 1;
 	i->len = (uint32_t)n;
-	memcpy(i->text, s, n);
+	if (n > 0)
+		memcpy(i->text, s, n);
 	i->text[n] = '\0';
 	if (km_map_put(&in->strings, i->text, n, i, NULL) < 0) {
 		free(i);

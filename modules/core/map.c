@@ -5,16 +5,18 @@
 #include "core/map.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #define FIRST_CAPACITY 16
+#define HALF_BITS      (sizeof(size_t) * 4)
+#define CAPACITY_MAX   ((size_t)1 << (HALF_BITS - 1)) /* so that a cursor holds two positions */
 
 /* ---- SipHash-2-4 (Aumasson, Bernstein) with a key of this process ---- */
 
 static uint64_t sip_key[2];
-static bool sip_seeded;
+static pthread_once_t sip_seeded = PTHREAD_ONCE_INIT; /* the worker hashes too */
 
 static void seed(void)
 {
@@ -27,7 +29,6 @@ static void seed(void)
 		if (n > 0)
 			got += (size_t)n;
 	}
-	sip_seeded = true;
 }
 
 static inline uint64_t rotl(uint64_t x, int b)
@@ -54,8 +55,7 @@ uint64_t km_hash(const void *bytes, size_t len)
 	const unsigned char *p = bytes;
 	uint64_t v0, v1, v2, v3, last = (uint64_t)len << 56;
 
-	if (!sip_seeded)
-		seed();
+	pthread_once(&sip_seeded, seed);
 	v0 = sip_key[0] ^ UINT64_C(0x736f6d6570736575);
 	v1 = sip_key[1] ^ UINT64_C(0x646f72616e646f6d);
 	v2 = sip_key[0] ^ UINT64_C(0x6c7967656e657261);
@@ -98,7 +98,7 @@ static struct km_map_entry *find(const struct km_map *map, uint64_t hash, const 
 	for (size_t i = hash & mask; map->entries[i].value; i = (i + 1) & mask) {
 		struct km_map_entry *e = &map->entries[i];
 
-		if (e->hash == hash && e->key_len == key_len && memcmp(e->key, key, key_len) == 0)
+		if (e->hash == hash && e->key_len == key_len && (key_len == 0 || memcmp(e->key, key, key_len) == 0))
 			return e;
 	}
 	return NULL;
@@ -116,7 +116,7 @@ static void place(struct km_map_entry *entries, size_t capacity, const struct km
 static int grow(struct km_map *map)
 {
 	size_t capacity = map->capacity ? map->capacity * 2 : FIRST_CAPACITY;
-	struct km_map_entry *entries = calloc(capacity, sizeof(*entries));
+	struct km_map_entry *entries = capacity <= CAPACITY_MAX ? calloc(capacity, sizeof(*entries)) : NULL;
 
 	if (!entries)
 		return -ENOMEM;
@@ -185,17 +185,28 @@ void *km_map_remove(struct km_map *map, const void *key, size_t key_len)
 }
 
 /*
- * Downwards from the end: removing the current entry moves entries only from behind into it, that is entries already
- * seen, save for those that wrap round from the start of the table; those may be seen twice at worst in a walk that
- * removes, never missed.
+ * Downwards from an empty slot, all the way round to it. Removing the current entry moves only entries of its run that
+ * stand behind it, and no run reaches across an empty slot: what moves has been seen, and nothing is missed or seen
+ * twice. That slot stays empty, since a walk does not add. The cursor is 0, or the slot in its upper half and the
+ * number of steps taken in its lower half.
  */
 struct km_map_entry *km_map_next(const struct km_map *map, size_t *cursor)
 {
-	while (*cursor < map->capacity) {
-		struct km_map_entry *e = &map->entries[map->capacity - 1 - (*cursor)++];
+	size_t mask = map->capacity - 1, empty = *cursor >> HALF_BITS, steps = *cursor & (((size_t)1 << HALF_BITS) - 1);
 
-		if (e->value)
+	if (map->capacity == 0)
+		return NULL;
+	if (steps == 0)
+		while (map->entries[empty].value)
+			empty++;
+	while (++steps < map->capacity) {
+		struct km_map_entry *e = &map->entries[(empty - steps) & mask];
+
+		if (e->value) {
+			*cursor = (empty << HALF_BITS) | steps;
 			return e;
+		}
 	}
+	*cursor = (empty << HALF_BITS) | (steps - 1);
 	return NULL;
 }

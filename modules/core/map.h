@@ -34,7 +34,7 @@ void *km_map_remove(struct km_map *map, const void *key, size_t key_len);
 
 /*
  * Iteration in no particular order: `size_t i = 0; struct km_map_entry *e; while ((e = km_map_next(&map, &i))) ...`.
- * Nothing but removing the current entry may change the map meanwhile.
+ * Nothing but removing the current entry may change the map meanwhile; every entry is seen once all the same.
  */
 struct km_map_entry *km_map_next(const struct km_map *map, size_t *cursor);
 
