@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How it cuts: a scanner that knows only strings, nesting and the separators between values follows the bytes and says,
- * at each of them, how deep they are. An element is what lies at depth 3 (LIST: object, "items", array) or 1 (DOCS);
- * its bytes are collected in one growing buffer that is used again for the next. In LIST everything else is copied to
- * the envelope. What stands inside an element is jansson's to check; outside, the shape is checked here.
+ * How it cuts: a scanner that knows only strings, nesting and the separators between values. An element is what lies
+ * below the "items" array (LIST) or at the top (DOCS). Inside an element, nearly all of the stream, a tight loop looks
+ * for its end and its bytes are collected a stretch at a time in one growing buffer that is used again for the next;
+ * what stands in it is jansson's to check. In LIST everything else goes byte by byte through a second, slower loop
+ * that checks the shape and keeps the envelope.
  */
 #include "core/slicer.h"
 
@@ -12,6 +13,12 @@
 
 #define DEPTH_MAX 128
 #define KEY_MAX   8 /* only "items" is of interest */
+
+#define ITEMS_NO_ARRAY "items is no array"
+#define ITEM_IS_SCALAR "items holds something that is neither an object nor an array"
+#define MISMATCH       "brackets do not match"
+#define TOO_DEEP       "nested deeper than 128 levels"
+#define IN_STRING_BAD  "a control character inside a string"
 
 enum where { OUTSIDE, IN_STRING, IN_ESCAPE };
 
@@ -23,16 +30,29 @@ struct km_slicer {
 	enum where where;
 	uint8_t stack[DEPTH_MAX]; /* '{' or '[' of each open level */
 	unsigned depth;
-	/* LIST, at depth 1: the key that was read last, and whether the next value belongs to it */
+	bool in_element; /* collecting an element */
+	/* LIST, at depth 1: the key that was read last, and whether the next string is one */
 	char key[KEY_MAX];
 	size_t key_len;
 	bool key_is_next, reading_key;
-	bool in_items;   /* inside the top-level "items" array */
-	bool in_element; /* collecting an element */
+	bool in_items; /* inside the top-level "items" array */
 	bool seen_items, complete;
 	bool comma;          /* in items: an element must follow */
 	bool need_separator; /* in items: an element has ended, ',' or ']' must follow */
 	int error;
+};
+
+/* What each byte may mean; 0: nothing, in a string or outside. */
+enum { ENDS_STRING_RUN = 1, ENDS_PLAIN_RUN = 2 };
+
+static const uint8_t meaning[256] = {
+	[0 ... 0x1f] = ENDS_STRING_RUN | ENDS_PLAIN_RUN,
+	['"'] = ENDS_STRING_RUN | ENDS_PLAIN_RUN,
+	['\\'] = ENDS_STRING_RUN,
+	['{'] = ENDS_PLAIN_RUN,
+	['}'] = ENDS_PLAIN_RUN,
+	['['] = ENDS_PLAIN_RUN,
+	[']'] = ENDS_PLAIN_RUN,
 };
 
 int km_slicer_new(enum km_slice_shape shape, size_t max_item, size_t max_envelope, km_slice_fn fn, void *arg,
@@ -66,25 +86,9 @@ static int fail(struct km_slicer *s, struct km_err *err, int code, const char *w
 	return km_fail(err, code, "JSON %s: %s", s->shape == KM_SLICE_LIST ? "list" : "stream", what);
 }
 
-/* Where the bytes of the present run go. */
-static struct km_buf *sink(struct km_slicer *s)
+static int fail_full(struct km_slicer *s, struct km_err *err, int code, const char *too_large)
 {
-	return s->in_element || s->shape == KM_SLICE_DOCS ? &s->item : &s->envelope;
-}
-
-static int hand_over(struct km_slicer *s, struct km_err *err)
-{
-	int r = 0;
-
-	s->in_element = false;
-	if (s->item.error)
-		return fail(s, err, s->item.error,
-			s->item.error == -EMSGSIZE ? "an element is larger than the limit" : "out of memory");
-	r = s->fn(s->item.data, s->item.len, s->arg);
-	km_buf_reset(&s->item);
-	if (r != 0)
-		s->error = r;
-	return r;
+	return fail(s, err, code, code == -EMSGSIZE ? too_large : "out of memory");
 }
 
 static bool is_space(char c)
@@ -92,182 +96,243 @@ static bool is_space(char c)
 	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-static int check_sinks(struct km_slicer *s, struct km_err *err)
-{
-	if (s->item.error)
-		return fail(s, err, s->item.error,
-			s->item.error == -EMSGSIZE ? "an element is larger than the limit" : "out of memory");
-	if (s->envelope.error)
-		return fail(s, err, s->envelope.error,
-			s->envelope.error == -EMSGSIZE ? "what stands around the items is larger than the limit"
-						       : "out of memory");
-	return 0;
-}
-
-static int open_level(struct km_slicer *s, char c, struct km_err *err)
+static int push(struct km_slicer *s, char c, struct km_err *err)
 {
 	if (s->depth == DEPTH_MAX)
-		return fail(s, err, -EBADMSG, "nested deeper than 128 levels");
-	if (s->depth == 0 && c != '{')
-		return fail(s, err, -EBADMSG, "it does not start with an object");
-	if (s->shape == KM_SLICE_LIST) {
-		if (s->depth == 0 && s->complete)
-			return fail(s, err, -EBADMSG, "more follows after its end");
-		if (s->depth == 1 && c == '[' && s->stack[0] == '{' && !s->key_is_next && s->key_len == 5 &&
-			memcmp(s->key, "items", 5) == 0) {
-			if (s->seen_items)
-				return fail(s, err, -EBADMSG, "it has items twice");
-			s->seen_items = s->in_items = true;
-			s->comma = s->need_separator = false;
-		} else if (s->in_items && s->depth == 2) {
-			if (s->need_separator)
-				return fail(s, err, -EBADMSG, "a comma is missing between items");
-			s->in_element = true;
-			s->comma = false;
-		}
-		if (s->depth == 0)
-			s->key_is_next = true;
-	}
-	km_buf_addc(sink(s), c);
+		return fail(s, err, -EBADMSG, TOO_DEEP);
 	s->stack[s->depth++] = (uint8_t)c;
 	return 0;
 }
 
-static int close_level(struct km_slicer *s, char c, struct km_err *err)
+static int pop(struct km_slicer *s, char c, struct km_err *err)
 {
 	if (s->depth == 0 || s->stack[s->depth - 1] != (c == '}' ? '{' : '['))
-		return fail(s, err, -EBADMSG, "brackets do not match");
-	if (s->in_items && s->depth == 2 && s->comma)
-		return fail(s, err, -EBADMSG, "an item is missing after a comma");
-	km_buf_addc(sink(s), c);
+		return fail(s, err, -EBADMSG, MISMATCH);
 	s->depth--;
-	if (s->shape == KM_SLICE_DOCS)
-		return s->depth == 0 ? hand_over(s, err) : 0;
-	if (s->in_element && s->depth == 2) {
-		s->need_separator = true;
-		return hand_over(s, err);
+	return 0;
+}
+
+/* ---- inside an element ---- */
+
+/* Adds a stretch of the element; when that was its last, hands it over. */
+static int collect(struct km_slicer *s, const char *p, size_t n, bool last, struct km_err *err)
+{
+	int r;
+
+	km_buf_add(&s->item, p, n);
+	if (s->item.error)
+		return fail_full(s, err, s->item.error, "an element is larger than the limit");
+	if (!last)
+		return 0;
+	s->in_element = false;
+	s->need_separator = true;
+	r = s->fn(s->item.data, s->item.len, s->arg);
+	km_buf_reset(&s->item);
+	return s->error = r;
+}
+
+static int string_byte(struct km_slicer *s, char c, struct km_err *err)
+{
+	if ((unsigned char)c < 0x20)
+		return fail(s, err, -EBADMSG, IN_STRING_BAD);
+	if (s->where == IN_ESCAPE)
+		s->where = IN_STRING;
+	else if (c == '\\')
+		s->where = IN_ESCAPE;
+	else if (c == '"')
+		s->where = OUTSIDE;
+	return 0;
+}
+
+static int structural_byte(struct km_slicer *s, char c, struct km_err *err)
+{
+	switch (c) {
+	case '"':
+		s->where = IN_STRING;
+		return 0;
+	case '{':
+	case '[':
+		return push(s, c, err);
+	case '}':
+	case ']':
+		return pop(s, c, err);
+	default:
+		return is_space(c) ? 0 : fail(s, err, -EBADMSG, "a control character outside a string");
 	}
-	if (s->in_items && s->depth == 1)
+}
+
+static int element_bytes(struct km_slicer *s, const char *p, size_t n, size_t *ret_used, struct km_err *err)
+{
+	const unsigned end_depth = s->shape == KM_SLICE_LIST ? 2 : 0;
+	size_t i = 0;
+	bool last = false;
+
+	/* What is beyond the limit is not looked at: the answer must not depend on how the stream was split. */
+	n = KM_MIN(n, s->item.max - s->item.len);
+	if (n == 0)
+		return fail_full(s, err, -EMSGSIZE, "an element is larger than the limit");
+	while (i < n && !last) {
+		int r = 0;
+
+		if (s->where == OUTSIDE) {
+			while (i < n && !(meaning[(unsigned char)p[i]] & ENDS_PLAIN_RUN))
+				i++;
+			if (i < n)
+				r = structural_byte(s, p[i++], err);
+			last = s->depth == end_depth;
+		} else {
+			while (s->where == IN_STRING && i < n && !(meaning[(unsigned char)p[i]] & ENDS_STRING_RUN))
+				i++;
+			if (i < n)
+				r = string_byte(s, p[i++], err);
+		}
+		if (r != 0)
+			return r;
+	}
+	*ret_used = i;
+	return collect(s, p, i, last, err);
+}
+
+/* ---- around the elements, byte by byte ---- */
+
+/* LIST: what comes now is the value of the top-level key "items". */
+static bool is_value_of_items(const struct km_slicer *s)
+{
+	return s->shape == KM_SLICE_LIST && s->depth == 1 && !s->key_is_next && s->key_len == 5 &&
+	       memcmp(s->key, "items", 5) == 0;
+}
+
+static bool among_items(const struct km_slicer *s)
+{
+	return s->in_items && s->depth == 2;
+}
+
+static int envelope_byte(struct km_slicer *s, char c, struct km_err *err)
+{
+	km_buf_addc(&s->envelope, c);
+	if (s->envelope.error)
+		return fail_full(s, err, s->envelope.error, "what stands around the items is larger than the limit");
+	return 0;
+}
+
+static int begin_element(struct km_slicer *s, char c, struct km_err *err)
+{
+	int r = push(s, c, err);
+
+	if (r != 0)
+		return r;
+	s->in_element = true;
+	s->comma = false;
+	return collect(s, &c, 1, false, err);
+}
+
+static int open_level(struct km_slicer *s, char c, struct km_err *err)
+{
+	int r;
+
+	if (s->depth == 0) {
+		if (c != '{')
+			return fail(s, err, -EBADMSG, "it does not start with an object");
+		if (s->shape == KM_SLICE_DOCS)
+			return begin_element(s, c, err);
+		if (s->complete)
+			return fail(s, err, -EBADMSG, "more follows after its end");
+		s->key_is_next = true;
+	} else if (is_value_of_items(s)) {
+		if (c != '[')
+			return fail(s, err, -EBADMSG, ITEMS_NO_ARRAY);
+		if (s->seen_items)
+			return fail(s, err, -EBADMSG, "it has items twice");
+		s->seen_items = s->in_items = true;
+	} else if (among_items(s)) {
+		if (s->need_separator)
+			return fail(s, err, -EBADMSG, "a comma is missing between items");
+		return begin_element(s, c, err);
+	}
+	r = push(s, c, err);
+	return r != 0 ? r : envelope_byte(s, c, err);
+}
+
+static int close_level(struct km_slicer *s, char c, struct km_err *err)
+{
+	int r;
+
+	if (among_items(s) && s->comma)
+		return fail(s, err, -EBADMSG, "an item is missing after a comma");
+	r = pop(s, c, err);
+	if (r != 0)
+		return r;
+	if (s->depth == 1)
 		s->in_items = false;
 	if (s->depth == 0)
 		s->complete = true;
-	return 0;
+	return envelope_byte(s, c, err);
 }
 
 /* A byte outside strings that is neither bracket nor quote. */
 static int plain(struct km_slicer *s, char c, struct km_err *err)
 {
-	if (is_space(c)) {
-		if (s->depth > 0 && !(s->in_items && s->depth == 2))
-			km_buf_addc(sink(s), c);
-		return 0;
-	}
+	if (is_space(c))
+		return s->depth == 0 || among_items(s) ? 0 : envelope_byte(s, c, err);
 	if (s->depth == 0)
 		return fail(s, err, -EBADMSG, "an object was expected");
-	if (s->in_items && s->depth == 2) {
+	if ((unsigned char)c < 0x20)
+		return fail(s, err, -EBADMSG, "a control character outside a string");
+	if (among_items(s)) {
 		if (c != ',' || !s->need_separator)
-			return fail(s, err, -EBADMSG, "items holds something that is no object");
+			return fail(s, err, -EBADMSG, ITEM_IS_SCALAR);
 		s->need_separator = false;
 		s->comma = true;
 		return 0;
 	}
-	if (s->shape == KM_SLICE_LIST && s->depth == 1) {
+	if (s->depth == 1) {
 		if (c == ',')
 			s->key_is_next = true;
 		else if (c == ':')
 			s->key_is_next = false;
+		else if (is_value_of_items(s) && !strchr("nul", c)) /* null is how Go writes a nil slice */
+			return fail(s, err, -EBADMSG, ITEMS_NO_ARRAY);
 	}
-	if ((unsigned char)c < 0x20)
-		return fail(s, err, -EBADMSG, "a control character outside a string");
-	km_buf_addc(sink(s), c);
-	return 0;
+	return envelope_byte(s, c, err);
 }
 
-static void string_bytes(struct km_slicer *s, const char *p, size_t n)
+static int begin_string(struct km_slicer *s, struct km_err *err)
 {
-	km_buf_add(sink(s), p, n);
-	if (!s->reading_key)
-		return;
-	for (size_t i = 0; i < n && s->key_len < KEY_MAX; i++)
-		s->key[s->key_len++] = p[i];
+	if (s->depth == 0)
+		return fail(s, err, -EBADMSG, "an object was expected");
+	if (among_items(s))
+		return fail(s, err, -EBADMSG, ITEM_IS_SCALAR);
+	if (is_value_of_items(s))
+		return fail(s, err, -EBADMSG, ITEMS_NO_ARRAY);
+	s->where = IN_STRING;
+	s->reading_key = s->depth == 1 && s->key_is_next;
+	if (s->reading_key)
+		s->key_len = 0;
+	return envelope_byte(s, '"', err);
 }
 
-/* Inside a string: runs up to the next quote, backslash or control byte are taken at once. */
-static size_t string_run(const char *p, size_t n)
+static int other_byte(struct km_slicer *s, char c, struct km_err *err)
 {
-	size_t i = 0;
+	if (s->where != OUTSIDE) {
+		int r = string_byte(s, c, err);
 
-	while (i < n && p[i] != '"' && p[i] != '\\' && (unsigned char)p[i] >= 0x20)
-		i++;
-	return i;
-}
-
-static int in_string(struct km_slicer *s, const char *p, size_t n, size_t *ret_used, struct km_err *err)
-{
-	size_t run = string_run(p, n);
-
-	string_bytes(s, p, run);
-	if (run == n) {
-		*ret_used = run;
-		return 0;
+		if (r != 0)
+			return r;
+		if (s->reading_key && s->where != OUTSIDE && s->key_len < KEY_MAX)
+			s->key[s->key_len++] = c;
+		return envelope_byte(s, c, err);
 	}
-	*ret_used = run + 1;
-	if (p[run] == '"') {
-		s->where = OUTSIDE;
-		s->reading_key = false;
-		km_buf_addc(sink(s), '"');
-	} else if (p[run] == '\\') {
-		s->where = IN_ESCAPE;
-		string_bytes(s, p + run, 1);
-	} else {
-		return fail(s, err, -EBADMSG, "a control character inside a string");
-	}
-	return 0;
-}
-
-/* Outside strings, inside an element: what is neither bracket, quote nor control byte needs no decision. */
-static size_t inert_run(const char *p, size_t n)
-{
-	size_t i = 0;
-
-	while (i < n && p[i] != '"' && p[i] != '{' && p[i] != '}' && p[i] != '[' && p[i] != ']' &&
-		(unsigned char)p[i] >= 0x20)
-		i++;
-	return i;
-}
-
-static int outside(struct km_slicer *s, const char *p, size_t n, size_t *ret_used, struct km_err *err)
-{
-	if (s->depth > 0 && (s->in_element || s->shape == KM_SLICE_DOCS)) {
-		size_t run = inert_run(p, n);
-
-		if (run > 0) {
-			km_buf_add(&s->item, p, run);
-			*ret_used = run;
-			return 0;
-		}
-	}
-	*ret_used = 1;
-	switch (*p) {
+	switch (c) {
 	case '{':
 	case '[':
-		return open_level(s, *p, err);
+		return open_level(s, c, err);
 	case '}':
 	case ']':
-		return close_level(s, *p, err);
+		return close_level(s, c, err);
 	case '"':
-		if (s->depth == 0 || (s->in_items && s->depth == 2))
-			return fail(s, err, -EBADMSG,
-				s->depth == 0 ? "an object was expected" : "items holds something that is no object");
-		s->where = IN_STRING;
-		if (s->shape == KM_SLICE_LIST && s->depth == 1 && s->key_is_next) {
-			s->reading_key = true;
-			s->key_len = 0;
-		}
-		km_buf_addc(sink(s), '"');
-		return 0;
+		return begin_string(s, err);
 	default:
-		return plain(s, *p, err);
+		return plain(s, c, err);
 	}
 }
 
@@ -277,22 +342,8 @@ int km_slicer_feed(struct km_slicer *s, const char *bytes, size_t n, struct km_e
 		return km_fail(err, s->error, "JSON: it has failed before");
 	while (n > 0) {
 		size_t used = 1;
-		int r = 0;
+		int r = s->in_element ? element_bytes(s, bytes, n, &used, err) : other_byte(s, *bytes, err);
 
-		switch (s->where) {
-		case OUTSIDE:
-			r = outside(s, bytes, n, &used, err);
-			break;
-		case IN_STRING:
-			r = in_string(s, bytes, n, &used, err);
-			break;
-		case IN_ESCAPE:
-			string_bytes(s, bytes, 1);
-			s->where = IN_STRING;
-			break;
-		}
-		if (r == 0)
-			r = check_sinks(s, err);
 		if (r != 0)
 			return r;
 		bytes += used;
