@@ -65,7 +65,10 @@ void km_buf_add(struct km_buf *buf, const void *bytes, size_t n)
 
 void km_buf_addc(struct km_buf *buf, char c)
 {
-	km_buf_add(buf, &c, 1);
+	if (km_buf_reserve(buf, 1) < 0)
+		return;
+	buf->data[buf->len++] = c;
+	buf->data[buf->len] = '\0';
 }
 
 void km_buf_adds(struct km_buf *buf, const char *text)
@@ -78,12 +81,13 @@ void km_buf_vaddf(struct km_buf *buf, const char *fmt, va_list ap)
 	va_list again;
 	int n;
 
+	if (buf->error)
+		return;
 	va_copy(again, ap);
 	n = vsnprintf(NULL, 0, fmt, again);
 	va_end(again);
 	if (n < 0) {
-		if (!buf->error)
-			buf->error = -EINVAL;
+		buf->error = -EINVAL;
 		return;
 	}
 	if (km_buf_reserve(buf, (size_t)n) < 0)

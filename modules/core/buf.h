@@ -14,7 +14,7 @@ struct km_buf {
 		     */
 	size_t len, cap;
 	size_t max; /* len never exceeds it */
-	int error;  /* 0, -ENOMEM or -EMSGSIZE; sticky until km_buf_reset */
+	int error;  /* 0, -ENOMEM, -EMSGSIZE, or -EINVAL (a format that cannot be printed); sticky until km_buf_reset */
 };
 
 #define KM_BUF_INIT(limit) ((struct km_buf){.max = (limit)})

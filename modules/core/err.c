@@ -8,11 +8,13 @@
 int km_fail(struct km_err *err, int code, const char *fmt, ...)
 {
 	if (err) {
+		char text[KM_ERR_TEXT_MAX]; /* an argument may be err->text itself */
 		va_list ap;
 
 		va_start(ap, fmt);
-		vsnprintf(err->text, sizeof(err->text), fmt, ap);
+		vsnprintf(text, sizeof(text), fmt, ap);
 		va_end(ap);
+		memcpy(err->text, text, strlen(text) + 1);
 	}
 	return code;
 }

@@ -16,7 +16,8 @@ struct km_err {
 
 /*
  * Writes the message into err (which may be NULL) and returns code, so that a failing function ends with
- * `return km_fail(err, -EINVAL, "...")`. A message that does not fit is cut. code is a negative errno.
+ * `return km_fail(err, -EINVAL, "...")`. A message that does not fit is cut. code is a negative errno. err->text may be
+ * among the arguments.
  */
 int km_fail(struct km_err *err, int code, const char *fmt, ...) _printf_(3, 4);
 

@@ -37,32 +37,52 @@ static const struct unit *unit_at(const char *p, const char *end)
 	return NULL;
 }
 
+/* The digits of a fraction as Go's leadingFraction reads them: those beyond 63 bits are dropped. */
+static const char *parse_fraction(const char *p, const char *end, uint64_t *ret_fraction, double *ret_scale)
+{
+	uint64_t fraction = 0;
+	double scale = 1;
+	bool full = false;
+
+	for (; p < end && isdigit((unsigned char)*p); p++) {
+		if (full || fraction > INT64_MAX / 10) {
+			full = true;
+			continue;
+		}
+		fraction = fraction * 10 + (uint64_t)(*p - '0');
+		scale *= 10;
+	}
+	*ret_fraction = fraction;
+	*ret_scale = scale;
+	return p;
+}
+
 /* One "digits[.digits]unit"; adds to *sum. */
 static int parse_term(const char **pp, const char *end, uint64_t *sum)
 {
 	const char *p = *pp;
-	uint64_t whole = 0, fraction = 0, scale = 1, ns;
-	bool digits = false;
+	uint64_t whole = 0, fraction = 0;
+	double scale = 1;
+	bool digits = false, too_large = false;
 	const struct unit *unit;
 
 	for (; p < end && isdigit((unsigned char)*p); p++, digits = true)
-		if (__builtin_mul_overflow(whole, UINT64_C(10), &whole) ||
-			__builtin_add_overflow(whole, (uint64_t)(*p - '0'), &whole))
-			return -ERANGE;
-	if (p < end && *p == '.')
-		for (p++; p < end && isdigit((unsigned char)*p); p++, digits = true)
-			if (scale < UINT64_C(1000000000000000)) { /* further digits are below a nanosecond */
-				fraction = fraction * 10 + (uint64_t)(*p - '0');
-				scale *= 10;
-			}
+		too_large |= __builtin_mul_overflow(whole, UINT64_C(10), &whole) ||
+			     __builtin_add_overflow(whole, (uint64_t)(*p - '0'), &whole);
+	if (p < end && *p == '.') {
+		const char *start = ++p;
+
+		p = parse_fraction(p, end, &fraction, &scale);
+		digits |= p > start;
+	}
 	unit = unit_at(p, end);
 	if (!digits || !unit)
 		return -EINVAL;
-	/* "ms" begins with "m": the longer name was looked for first; "m" followed by "s" cannot be minutes */
-	if (__builtin_mul_overflow(whole, unit->ns, &ns) ||
-		__builtin_add_overflow(
-			ns, (uint64_t)((__extension__(unsigned __int128) fraction * unit->ns) / scale), &ns) ||
-		__builtin_add_overflow(*sum, ns, sum))
+	/* The fraction in doubles, in Go's order of operations: the same last nanosecond as Go's. It is less than a
+	 * unit. */
+	if (too_large || __builtin_mul_overflow(whole, unit->ns, &whole) ||
+		__builtin_add_overflow(whole, (uint64_t)((double)fraction * ((double)unit->ns / scale)), &whole) ||
+		__builtin_add_overflow(*sum, whole, sum))
 		return -ERANGE;
 	*pp = p + strlen(unit->name);
 	return 0;
@@ -200,10 +220,11 @@ int km_rfc3339_parse(const char *text, size_t len, int64_t *ret_ns)
 {
 	const char *p = text, *end = text + len;
 	unsigned y, mo, d, h, mi, s, oh = 0, om = 0;
-	int64_t seconds, ns = 0;
+	__extension__ __int128 ns;
+	int64_t fraction = 0;
 	int sign = 0;
 
-	if (!digits_at(p, end, 4, &y) || !digits_at(p + 5, end, 2, &mo) || !digits_at(p + 8, end, 2, &d) ||
+	if (len < 20 || !digits_at(p, end, 4, &y) || !digits_at(p + 5, end, 2, &mo) || !digits_at(p + 8, end, 2, &d) ||
 		!digits_at(p + 11, end, 2, &h) || !digits_at(p + 14, end, 2, &mi) || !digits_at(p + 17, end, 2, &s) ||
 		p[4] != '-' || p[7] != '-' || (p[10] != 'T' && p[10] != 't') || p[13] != ':' || p[16] != ':')
 		return -EINVAL;
@@ -214,8 +235,8 @@ int km_rfc3339_parse(const char *text, size_t len, int64_t *ret_ns)
 		int64_t scale = 100000000;
 		const char *start = ++p;
 
-		for (; p < end && isdigit((unsigned char)*p); p++, scale /= 10)
-			ns += (*p - '0') * scale;
+		for (; p < end && scale > 0 && isdigit((unsigned char)*p); p++, scale /= 10)
+			fraction += (*p - '0') * scale;
 		if (p == start)
 			return -EINVAL;
 	}
@@ -232,11 +253,12 @@ int km_rfc3339_parse(const char *text, size_t len, int64_t *ret_ns)
 	}
 	if (p != end)
 		return -EINVAL;
-	seconds = days_from_civil(y, mo, d) * 86400 + (int64_t)h * 3600 + mi * 60 + s -
-		  sign * (int64_t)(oh * 3600 + om * 60);
-	if (__builtin_mul_overflow(seconds, KM_NSEC_PER_SEC, &seconds) || __builtin_add_overflow(seconds, ns, &seconds))
+	ns = (days_from_civil(y, mo, d) * 86400 + (int64_t)h * 3600 + mi * 60 + s -
+		sign * (int64_t)(oh * 3600 + om * 60));
+	ns = ns * KM_NSEC_PER_SEC + fraction;
+	if (ns < INT64_MIN || ns > INT64_MAX)
 		return -ERANGE;
-	*ret_ns = seconds;
+	*ret_ns = (int64_t)ns;
 	return 0;
 }
 
