@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/utf8.h"
+
 static void newline(struct km_json *j)
 {
 	km_buf_addc(j->out, '\n');
@@ -15,10 +17,7 @@ static void newline(struct km_json *j)
 /* What stands before a value or key: a comma after a sibling, the line break and indentation of pretty output. */
 static void before(struct km_json *j)
 {
-	if (j->after_key) {
-		j->after_key = false;
-		return;
-	}
+	assert(j->depth > 0 || !(j->nonempty & 1)); /* one value at the top */
 	if (j->nonempty & (1u << j->depth))
 		km_buf_addc(j->out, ',');
 	j->nonempty |= 1u << j->depth;
@@ -26,20 +25,34 @@ static void before(struct km_json *j)
 		newline(j);
 }
 
+/* The same for a value, which in an object follows its key at once. */
+static void before_value(struct km_json *j)
+{
+	assert(!(j->objects & (1u << j->depth)) == !j->after_key);
+	if (j->after_key)
+		j->after_key = false;
+	else
+		before(j);
+}
+
 static void open_with(struct km_json *j, char c)
 {
-	before(j);
+	before_value(j);
 	km_buf_addc(j->out, c);
 	assert(j->depth + 1 < KM_JSON_DEPTH_MAX);
 	j->depth++;
 	j->nonempty &= ~(1u << j->depth);
+	if (c == '{')
+		j->objects |= 1u << j->depth;
+	else
+		j->objects &= ~(1u << j->depth);
 }
 
 static void close_with(struct km_json *j, char c)
 {
 	bool nonempty;
 
-	assert(j->depth > 0 && !j->after_key);
+	assert(j->depth > 0 && !j->after_key && !(j->objects & (1u << j->depth)) == (c != '}'));
 	nonempty = j->nonempty & (1u << j->depth);
 	j->depth--;
 	if (j->pretty && nonempty)
@@ -69,7 +82,7 @@ void km_json_end_array(struct km_json *j)
 
 void km_json_key(struct km_json *j, const char *key)
 {
-	assert(!j->after_key);
+	assert(j->objects & (1u << j->depth) && !j->after_key);
 	before(j);
 	km_buf_addc(j->out, '"');
 	km_buf_adds(j->out, key);
@@ -78,26 +91,6 @@ void km_json_key(struct km_json *j, const char *key)
 	else
 		km_buf_add(j->out, "\":", 2);
 	j->after_key = true;
-}
-
-/* Length of the valid UTF-8 sequence at s (n bytes left), or 0. */
-static size_t utf8_length(const unsigned char *s, size_t n)
-{
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] >= 0xc2 && s[0] <= 0xdf)
-		return n >= 2 && (s[1] & 0xc0) == 0x80 ? 2 : 0;
-	if ((s[0] & 0xf0) == 0xe0) {
-		if (n < 3 || (s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80)
-			return 0;
-		return (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ? 0 : 3;
-	}
-	if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-		if (n < 4 || (s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80 || (s[3] & 0xc0) != 0x80)
-			return 0;
-		return (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f) ? 0 : 4;
-	}
-	return 0;
 }
 
 static bool is_plain(unsigned char c)
@@ -123,6 +116,12 @@ static void add_escaped(struct km_buf *out, unsigned char c)
 	case '\t':
 		snprintf(text, sizeof(text), "\\t");
 		break;
+	case '\b': /* \b and \f since Go 1.22 */
+		snprintf(text, sizeof(text), "\\b");
+		break;
+	case '\f':
+		snprintf(text, sizeof(text), "\\f");
+		break;
 	default: /* Go writes 0x7f as it is and other controls, and <, >, &, as \u00xx */
 		if (c == 0x7f)
 			snprintf(text, sizeof(text), "%c", c);
@@ -136,7 +135,7 @@ void km_json_strn(struct km_json *j, const char *s, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
-	before(j);
+	before_value(j);
 	km_buf_addc(j->out, '"');
 	for (size_t i = 0; i < n;) {
 		size_t run = i, len;
@@ -148,7 +147,7 @@ void km_json_strn(struct km_json *j, const char *s, size_t n)
 			i = run;
 			continue;
 		}
-		len = utf8_length(p + i, n - i);
+		len = km_utf8_length(p + i, n - i);
 		if (len == 0) {
 			km_buf_adds(j->out, "\\ufffd");
 			i++;
@@ -173,26 +172,26 @@ void km_json_str(struct km_json *j, const char *s)
 
 void km_json_int(struct km_json *j, int64_t v)
 {
-	before(j);
+	before_value(j);
 	km_buf_addf(j->out, "%" PRId64, v);
 }
 
 void km_json_bool(struct km_json *j, bool v)
 {
-	before(j);
+	before_value(j);
 	km_buf_adds(j->out, v ? "true" : "false");
 }
 
 void km_json_null(struct km_json *j)
 {
-	before(j);
+	before_value(j);
 	km_buf_adds(j->out, "null");
 }
 
 void km_json_raw(struct km_json *j, const char *json, size_t n)
 {
 	assert(!j->pretty);
-	before(j);
+	before_value(j);
 	km_buf_add(j->out, json, n);
 }
 

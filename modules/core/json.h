@@ -17,6 +17,7 @@ struct km_json {
 	uint8_t depth;
 	bool after_key;
 	uint32_t nonempty; /* bit d: something was written at depth d */
+	uint32_t objects;  /* bit d: what is open at depth d is an object, else an array */
 };
 
 #define KM_JSON_INIT(buf, is_pretty) ((struct km_json){.out = (buf), .pretty = (is_pretty)})

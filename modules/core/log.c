@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "core/buf.h"
+#include "core/utf8.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define LINE_MAX_BYTES 4096 /* also PIPE_BUF: one write of it is never interleaved */
@@ -26,13 +27,13 @@
 enum target { TO_STDERR, TO_TERMINAL, TO_JOURNAL };
 
 static struct {
-	const char *ident;
+	const char *ident, *journal_socket;
 	enum target target;
 	int level, journal_fd;
 	uint64_t dropped, dropped_told;
 	km_log_sink_fn sink;
 	void *sink_arg;
-} state = {.ident = "kmetricsd", .level = LOG_INFO, .journal_fd = -1};
+} state = {.ident = "kmetricsd", .journal_socket = JOURNAL_SOCKET, .level = LOG_INFO, .journal_fd = -1};
 
 /* systemd puts device and inode of the stream it connected to stderr into JOURNAL_STREAM; a redirected stderr no longer
  * matches. */
@@ -75,6 +76,11 @@ void km_log_set_sink(km_log_sink_fn sink, void *arg)
 	state.sink_arg = arg;
 }
 
+void km_log_set_journal_socket(const char *path)
+{
+	state.journal_socket = path ? path : JOURNAL_SOCKET;
+}
+
 static void add_field(struct km_buf *out, const char *key, const char *value)
 {
 	if (!value)
@@ -94,13 +100,14 @@ static void add_field(struct km_buf *out, const char *key, const char *value)
 
 static bool to_journal(int level, const struct km_log_fields *f, const char *text)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(16 * LINE_MAX_BYTES);
 	struct iovec iov;
 	struct msghdr message = {
 		.msg_name = &address, .msg_namelen = sizeof(address), .msg_iov = &iov, .msg_iovlen = 1};
 	char priority[4];
 
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", state.journal_socket);
 	snprintf(priority, sizeof(priority), "%d", level & LOG_PRIMASK);
 	add_field(&out, "MESSAGE", text);
 	add_field(&out, "PRIORITY", priority);
@@ -143,7 +150,7 @@ static bool to_stderr(int level, const struct km_log_fields *f, const char *text
 		n = sizeof(line) - 1;
 		line[n - 1] = '\n';
 	}
-	if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
+	if (poll(&ready, 1, 0) != 1 || ready.revents != POLLOUT)
 		return false;
 	return write(STDERR_FILENO, line, (size_t)n) == n;
 }
@@ -153,19 +160,28 @@ static bool emit(int level, const struct km_log_fields *f, const char *text)
 	return state.target == TO_JOURNAL ? to_journal(level, f, text) : to_stderr(level, f, text);
 }
 
-/* Control characters are other people's bytes (names, certificates, replies): none of them may start a line of its own.
+/*
+ * What a message quotes are other people's bytes (names, certificates, replies): none of them may start a line of its
+ * own or move a terminal's cursor, so controls (C0, DEL, C1) are escaped, and so are bytes that are not UTF-8, for
+ * which journalctl would show "[blob data]" instead of the line.
  */
-static void escape(const char *in, char *out, size_t size)
+static void escape(const char *in, size_t len, char *out, size_t size)
 {
 	size_t n = 0;
 
-	for (; *in && n + 5 < size; in++) {
-		unsigned char c = (unsigned char)*in;
+	while (len > 0 && n + 5 < size) {
+		const unsigned char *c = (const unsigned char *)in;
+		size_t width = km_utf8_length(in, len);
 
-		if (c < 0x20 || c == 0x7f)
-			n += (size_t)snprintf(out + n, size - n, "\\x%02x", c);
-		else
-			out[n++] = (char)c;
+		if (width == 0 || *c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0)) {
+			n += (size_t)snprintf(out + n, size - n, "\\x%02x", *c);
+			width = 1;
+		} else {
+			memcpy(out + n, in, width);
+			n += width;
+		}
+		in += width;
+		len -= width;
 	}
 	out[n] = '\0';
 }
@@ -180,7 +196,7 @@ void km_log(int level, const struct km_log_fields *fields, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(raw, sizeof(raw), fmt, ap);
 	va_end(ap);
-	escape(raw, text, sizeof(text));
+	escape(raw, strlen(raw), text, sizeof(text));
 	if (state.sink) {
 		state.sink(level, fields, text, state.sink_arg);
 		return;

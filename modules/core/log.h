@@ -39,3 +39,5 @@ uint64_t km_log_dropped(void);
 /* Test seam: lines go to sink instead (NULL: back to normal). */
 typedef void (*km_log_sink_fn)(int level, const struct km_log_fields *fields, const char *text, void *arg);
 void km_log_set_sink(km_log_sink_fn sink, void *arg);
+/* Test seam: the journal's socket (NULL: the real one). Borrowed. */
+void km_log_set_journal_socket(const char *path);
