@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Lines, labels, numbers; see the header. Nothing here may trust the text: it comes from another host. */
 #include "aggregator/prom.h"
 
 #include <ctype.h>
@@ -6,7 +7,6 @@
 #include <string.h>
 
 #include "aggregator/store.h"
-#include "core/clock.h"
 
 __extension__ typedef unsigned __int128 u128;
 
@@ -28,9 +28,9 @@ static const struct family {
 	{SERIES("scrape_error"), AGG_SCRAPE_ERROR, 0, false},
 };
 
-#define TIMESTAMP_MIN_NS \
-	(INT64_C(946684800) * KM_NSEC_PER_SEC) /* 2000-01-01: anything earlier is a clock that was never set */
-#define TIMESTAMP_FUTURE_NS (3600 * KM_NSEC_PER_SEC)
+#define EXPONENT_MAX     1000 /* beyond it any number is zero or too large */
+#define TIMESTAMP_DIGITS 15   /* milliseconds until the year 33658 */
+#define NS_PER_MS        INT64_C(1000000)
 
 /* A line being read; unescaped label values need room of their own. */
 struct line {
@@ -46,6 +46,28 @@ static const struct family *family_of(const char *name, size_t len)
 	return NULL;
 }
 
+/* What stands behind the digits: nothing, or an exponent. */
+static bool exponent_of(const char *p, const char *end, int *ret)
+{
+	bool negative;
+	int e = 0;
+
+	if (p == end)
+		return true; /* *ret stays 0 */
+	if (*p != 'e' && *p != 'E')
+		return false;
+	p++;
+	negative = p < end && *p == '-';
+	if (p < end && (*p == '-' || *p == '+'))
+		p++;
+	if (p == end)
+		return false;
+	for (; p < end && isdigit((unsigned char)*p); p++)
+		e = KM_MIN(e * 10 + (*p - '0'), EXPONENT_MAX);
+	*ret = negative ? -e : e;
+	return p == end;
+}
+
 /*
  * A non-negative decimal, maybe with an exponent, times 10^scale, rounded to nearest: exact where a double would lose
  * nanoseconds after 104 CPU-days.
@@ -58,6 +80,7 @@ static bool scaled_number(const char *p, const char *end, int scale, uint64_t *r
 
 	if (p < end && *p == '+')
 		p++;
+	/* 37 digits are read, further ones only counted: what they would change is below half a unit */
 	for (; p < end && (isdigit((unsigned char)*p) || (*p == '.' && !point)); p++) {
 		if (*p == '.') {
 			point = true;
@@ -71,21 +94,9 @@ static bool scaled_number(const char *p, const char *end, int scale, uint64_t *r
 			scale += !point;
 		}
 	}
-	if (!digits)
+	if (!digits || !exponent_of(p, end, &exponent))
 		return false; /* also "NaN", "Inf" and negative numbers */
-	if (p < end && (*p == 'e' || *p == 'E')) {
-		bool negative = ++p < end && *p == '-';
-
-		if (p < end && (*p == '-' || *p == '+'))
-			p++;
-		if (p == end)
-			return false;
-		for (; p < end && isdigit((unsigned char)*p); p++)
-			exponent = KM_MIN(exponent * 10 + (*p - '0'), 1000);
-		scale += negative ? -exponent : exponent;
-	}
-	if (p != end)
-		return false;
+	scale += exponent;
 	for (; scale > 0 && mantissa > 0; scale--) {
 		if (mantissa > UINT64_MAX)
 			return false;
@@ -105,17 +116,17 @@ static bool timestamp(const char *p, const char *end, int64_t request_ns, int64_
 {
 	int64_t ms = 0;
 
-	if (p == end || end - p > 15)
+	if (p == end || end - p > TIMESTAMP_DIGITS)
 		return false;
 	for (; p < end; p++) {
 		if (!isdigit((unsigned char)*p))
-			return false; /* kubelets have sent -62135596800000 around a pod's start (spec 2d) */
+			return false; /* also a negative one */
 		ms = ms * 10 + (*p - '0');
 	}
-	if (ms > INT64_MAX / 1000000)
+	if (ms > INT64_MAX / NS_PER_MS)
 		return false;
-	*ret = ms * 1000000;
-	return *ret >= TIMESTAMP_MIN_NS && *ret <= request_ns + TIMESTAMP_FUTURE_NS;
+	*ret = ms * NS_PER_MS;
+	return agg_timestamp_ok(*ret, request_ns);
 }
 
 /* The quoted value at l->p: borrowed as it stands, or unescaped into scratch. l->p is then behind the closing quote. */
@@ -156,45 +167,75 @@ static bool label_value(struct line *l, char *scratch, const char **ret, size_t 
 	return true;
 }
 
-static bool labels(struct line *l, struct agg_line *out)
-{
-	char other[AGG_NAME_MAX];
-
-	for (;;) {
-		const char *key = l->p, *value;
-		size_t key_len, value_len;
-
-		if (l->p < l->end && *l->p == '}') {
-			l->p++;
-			return true;
-		}
-		while (l->p < l->end && *l->p != '=')
-			l->p++;
-		key_len = (size_t)(l->p - key);
-		if (l->end - l->p < 2 || l->p[1] != '"')
-			return false;
-		l->p += 2;
-		if (key_len == 9 && memcmp(key, "namespace", 9) == 0) {
-			if (!label_value(l, l->scratch[0], &out->namespace_, &out->namespace_len))
-				return false;
-		} else if (key_len == 3 && memcmp(key, "pod", 3) == 0) {
-			if (!label_value(l, l->scratch[1], &out->pod, &out->pod_len))
-				return false;
-		} else if (key_len == 9 && memcmp(key, "container", 9) == 0) {
-			if (!label_value(l, l->scratch[2], &out->container, &out->container_len))
-				return false;
-		} else if (!label_value(l, other, &value, &value_len)) {
-			return false;
-		}
-		if (l->p < l->end && *l->p == ',')
-			l->p++;
-	}
-}
-
 static void skip_blanks(struct line *l)
 {
 	while (l->p < l->end && (*l->p == ' ' || *l->p == '\t'))
 		l->p++;
+}
+
+/* Where the value of this label goes; NULL: nowhere. */
+static const char **value_place(
+	struct agg_line *out, const char *key, size_t len, unsigned *ret_which, size_t **ret_len)
+{
+	if (len == 9 && memcmp(key, "namespace", 9) == 0) {
+		*ret_which = 0;
+		*ret_len = &out->namespace_len;
+		return &out->namespace_;
+	}
+	if (len == 3 && memcmp(key, "pod", 3) == 0) {
+		*ret_which = 1;
+		*ret_len = &out->pod_len;
+		return &out->pod;
+	}
+	if (len == 9 && memcmp(key, "container", 9) == 0) {
+		*ret_which = 2;
+		*ret_len = &out->container_len;
+		return &out->container;
+	}
+	return NULL;
+}
+
+/* What stands between the braces; l->p is behind the closing one then. A label given twice is an error. */
+static bool labels(struct line *l, struct agg_line *out)
+{
+	char scratch[AGG_NAME_MAX];
+
+	for (;;) {
+		const char *key, *other, **value;
+		size_t key_len, other_len, *value_len;
+		unsigned which;
+		bool ok;
+
+		skip_blanks(l);
+		if (l->p < l->end && *l->p == '}') {
+			l->p++;
+			return true;
+		}
+		key = l->p;
+		while (l->p < l->end && (isalnum((unsigned char)*l->p) || *l->p == '_'))
+			l->p++;
+		key_len = (size_t)(l->p - key);
+		skip_blanks(l);
+		if (key_len == 0 || l->p == l->end || *l->p != '=')
+			return false;
+		l->p++;
+		skip_blanks(l);
+		if (l->p == l->end || *l->p != '"')
+			return false;
+		l->p++;
+		value = value_place(out, key, key_len, &which, &value_len);
+		if (value)
+			ok = !*value && label_value(l, l->scratch[which], value, value_len);
+		else
+			ok = label_value(l, scratch, &other, &other_len);
+		if (!ok)
+			return false;
+		skip_blanks(l);
+		if (l->p < l->end && *l->p == ',')
+			l->p++;
+		else if (l->p == l->end || *l->p != '}')
+			return false;
+	}
 }
 
 static const char *word_end(const struct line *l)
@@ -206,22 +247,16 @@ static const char *word_end(const struct line *l)
 	return p;
 }
 
-/* What follows the name of a series of ours. */
-static bool parse_line(struct line *l, const struct family *family, int64_t request_ns, struct agg_line *out)
+static bool figure(struct line *l, const struct family *family, int64_t request_ns, struct agg_line *out)
 {
 	const char *end;
 
-	*out = (struct agg_line){.series = family->series, .timestamp_ns = request_ns};
-	if (l->p < l->end && *l->p == '{') {
-		l->p++;
-		if (!labels(l, out))
-			return false;
-	}
-	if (family->container && (!out->namespace_len || !out->pod_len || !out->container_len))
-		return false;
 	skip_blanks(l);
 	end = word_end(l);
 	if (!scaled_number(l->p, end, family->scale, &out->value))
+		return false;
+	if (family->series == AGG_CONTAINER_START &&
+		(out->value > INT64_MAX || !agg_timestamp_ok((int64_t)out->value, request_ns)))
 		return false;
 	l->p = end;
 	skip_blanks(l);
@@ -235,42 +270,74 @@ static bool parse_line(struct line *l, const struct family *family, int64_t requ
 	return l->p == l->end;
 }
 
+/*
+ * What follows the name of a series of ours: true and the line, or false; out->series is then AGG_CONTAINER_LISTED if
+ * at least the container could be read, else AGG_SCRAPE_ERROR.
+ */
+static bool parse_line(struct line *l, const struct family *family, int64_t request_ns, struct agg_line *out)
+{
+	*out = (struct agg_line){.series = AGG_SCRAPE_ERROR, .timestamp_ns = request_ns};
+	if (l->p < l->end && *l->p == '{') {
+		l->p++;
+		if (!labels(l, out))
+			return false;
+	}
+	if (family->container) {
+		if (!out->namespace_len || !out->pod_len || !out->container_len)
+			return false;
+		out->series = AGG_CONTAINER_LISTED;
+	}
+	if (!figure(l, family, request_ns, out))
+		return false;
+	out->series = family->series;
+	return true;
+}
+
+/* The family a line belongs to, and where its name ends; NULL: none of ours. */
+static const struct family *family_at(const char *p, const char *end, const char **ret_name_end)
+{
+	const char *name_end = p;
+
+	/* most lines are HELP, TYPE and pod_: not worth a longer look */
+	if (*p != 'c' && *p != 'n' && *p != 'r' && *p != 's')
+		return NULL;
+	while (name_end < end && *name_end != '{' && *name_end != ' ' && *name_end != '\t')
+		name_end++;
+	*ret_name_end = name_end;
+	return family_of(p, (size_t)(name_end - p));
+}
+
 int agg_prom_parse(
 	const char *text, size_t len, int64_t request_ns, agg_line_fn fn, void *arg, struct agg_prom_stats *ret)
 {
 	const char *p = text, *end = text + len;
 	struct agg_prom_stats stats = {0};
+	bool ours = false;
 	struct agg_line out;
 	struct line l;
 
 	while (p < end) {
 		const char *newline = memchr(p, '\n', (size_t)(end - p)), *line_end = newline ? newline : end;
-		const struct family *family = NULL;
+		const struct family *family = p < line_end ? family_at(p, line_end, &l.p) : NULL;
 
-		if (*p == 'c' || *p == 'n' || *p == 'r' || *p == 's') {
-			const char *name_end = p;
-
-			while (name_end < line_end && *name_end != '{' && *name_end != ' ' && *name_end != '\t')
-				name_end++;
-			family = family_of(p, (size_t)(name_end - p));
-			l.p = name_end;
-		}
 		if (family) {
-			l.end = line_end > p && line_end[-1] == '\r' ? line_end - 1 : line_end;
+			ours = true;
+			l.end = line_end[-1] == '\r' ? line_end - 1 : line_end;
 			/* a last line without its end may have lost digits */
-			if (!newline || !parse_line(&l, family, request_ns, &out)) {
+			if (!parse_line(&l, family, request_ns, &out) || !newline) {
 				stats.skipped++;
+				if (newline && out.series == AGG_CONTAINER_LISTED)
+					fn(&out, arg);
+			} else if (out.series == AGG_SCRAPE_ERROR) {
+				stats.scrape_error |= out.value != 0;
 			} else {
 				stats.lines++;
-				if (family->series == AGG_SCRAPE_ERROR)
-					stats.scrape_error |= out.value != 0;
-				else
-					fn(&out, arg);
+				fn(&out, arg);
 			}
 		}
 		p = line_end + 1;
 	}
-	if (stats.lines + stats.skipped == 0)
+	if (!ours)
 		return -EBADMSG;
 	*ret = stats;
 	return 0;

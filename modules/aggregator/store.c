@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How it is laid out: a node has its containers in the order in which the kubelet lists them, so that the usual scrape
- * finds each line's container at the place where it was last time, without a hash look-up; a map per node serves the
- * others. A second index leads from a pod to its containers. Names are interned once, when a container is first seen.
+ * How it is laid out. A node has its containers in the order in which the kubelet lists them, so that the usual scrape
+ * finds the container of each line where it stood last time: no hash look-up, no allocation. A line that is not where
+ * it is expected goes by its pod: pod (in a map, by namespace and name) -> the report of this node -> container. Names
+ * are interned once, when a container is first seen.
+ *
+ * While a scrape is read, its figures stand in one array for the whole store, by the container's place in its node's
+ * order; commit takes them into the containers, abort forgets them. Nothing costs more than what one kubelet has
+ * reported.
  */
 #include "aggregator/store.h"
 
@@ -12,67 +17,68 @@
 #include "core/clock.h"
 #include "core/map.h"
 
-#define MIN_WINDOW_NS KM_NSEC_PER_SEC
-#define REPEATED_MAX_NS                                                                                              \
-	(60 * KM_NSEC_PER_SEC) /* a kubelet that goes on repeating a sample is believed for this long beyond max_age \
-				*/
-
-struct node;
-struct pod;
-
-struct series {
-	struct agg_point last, prev; /* cpu_ts_ns == 0: none */
-	struct agg_point incoming;   /* of the scrape under way */
-};
-
-struct container_key {
-	const char *namespace_, *pod, *name; /* interned, one reference each */
-};
+#define ORDER_FIRST 32 /* places of a new node */
+/* A node's containers of the last scrape and those of the scrape under way stand side by side until it is committed. */
+#define ORDER_MAX   (2 * AGG_CONTAINERS_PER_NODE_MAX)
 
 struct container {
-	struct container_key key;
-	struct series series;
-	struct node *node;
+	struct container *next; /* in its report */
+	struct report *report;
+	const char *name; /* interned */
+	struct agg_pair pair;
+	uint32_t index; /* in its node's order */
+};
+
+/* A pod as one node reports it. */
+struct report {
+	struct report *next; /* of the same pod */
 	struct pod *pod;
-	struct container *next_in_pod;
-	uint64_t seen;  /* the scrape that listed it last */
-	bool fresh;     /* made by the scrape under way */
-	uint32_t index; /* place in its node's list (of that scrape) */
+	struct node *node;
+	struct container *first;
+	unsigned n;
 };
 
 struct pod_key {
-	const char *namespace_, *name; /* borrowed from the containers */
+	const char *namespace_, *name; /* interned */
 };
 
 struct pod {
-	struct pod_key key;
-	struct container *first;
-};
-
-struct list {
-	struct container **items; /* owned array, borrowed items */
-	size_t n, cap;
+	struct pod_key key; /* one reference each */
+	struct report *first;
 };
 
 struct node {
 	const char *name; /* interned */
-	struct series series;
-	struct list known, incoming; /* in the kubelet's order: of the last good scrape, of the one under way */
-	struct km_map containers;    /* key -> container, owned */
-	int64_t committed_ns;        /* wall clock of the last good scrape */
+	struct agg_pair pair;
+	struct container **order; /* owned, with the containers */
+	uint32_t n, cap;
+	int64_t committed_ns; /* wall clock of the last good scrape, 0: none */
+};
+
+struct incoming {
+	struct agg_point point;
+	uint32_t turn; /* the how-manieth container of this scrape, from 1; 0: not seen */
 };
 
 struct agg_store {
 	struct km_interner *in;
-	struct km_map nodes; /* interned name's pointer -> node */
-	struct km_map pods;  /* key -> pod */
-	int64_t max_age_ns;
-	/* the scrape under way */
-	struct node *filling;
-	uint64_t scrape;
-	size_t cursor[AGG_SCRAPE_ERROR + 1];
+	struct km_map nodes; /* name's pointer -> node */
+	struct km_map pods;  /* pod_key -> pod */
+	int64_t max_age_ns, max_window_ns;
 	size_t n_containers;
 	struct agg_store_stats stats;
+
+	/* the scrape under way */
+	struct node *filling;
+	struct agg_point node_point;
+	struct incoming *incoming;               /* owned; by place in the node's order */
+	struct container **sorted;               /* owned; scratch of the same size */
+	uint32_t room;                           /* of both */
+	uint32_t n_known;                        /* of the node's order, before this scrape added to it */
+	uint32_t turns;                          /* containers seen */
+	bool disordered;                         /* they did not come in the known order */
+	size_t refused;                          /* lines beyond a limit */
+	uint32_t expected[AGG_SCRAPE_ERROR + 1]; /* per series: the place of the next line's container */
 };
 
 int agg_store_new(struct km_interner *in, struct agg_store **ret)
@@ -89,99 +95,125 @@ int agg_store_new(struct km_interner *in, struct agg_store **ret)
 
 void agg_store_configure(struct agg_store *s, int64_t max_age_ns)
 {
-
 	s->max_age_ns = max_age_ns;
+	/* with a long metric-resolution a window is as long, and twice as long after a missed scrape */
+	s->max_window_ns = KM_MAX(AGG_MAX_WINDOW_NS, max_age_ns);
 }
 
-/* ---- containers and pods come and go ---- */
+/* ---- containers, reports and pods come and go ---- */
 
-static void leave_pod(struct agg_store *s, struct container *c)
+static struct pod *find_pod(const struct agg_store *s, const struct pod_key *key)
 {
-	struct container **at = &c->pod->first;
-
-	while (*at != c)
-		at = &(*at)->next_in_pod;
-	*at = c->next_in_pod;
-	if (!c->pod->first) {
-		km_map_remove(&s->pods, &c->pod->key, sizeof(c->pod->key));
-		km_istr_unref(s->in, c->pod->key.namespace_);
-		km_istr_unref(s->in, c->pod->key.name);
-		free(c->pod);
-	}
+	return key->namespace_ && key->name ? km_map_get(&s->pods, key, sizeof(*key)) : NULL;
 }
 
-static int join_pod(struct agg_store *s, struct container *c)
+static struct report *report_of(const struct pod *p, const struct node *n)
 {
-	struct pod_key key = {.namespace_ = c->key.namespace_, .name = c->key.pod};
-	struct pod *p = km_map_get(&s->pods, &key, sizeof(key));
+	struct report *r = p ? p->first : NULL;
 
-	if (!p) {
-		p = calloc(1, sizeof(*p));
-		if (!p)
-			return -ENOMEM;
-		p->key = key;
-		if (km_map_put(&s->pods, &p->key, sizeof(p->key), p, NULL) < 0) {
-			free(p);
-			return -ENOMEM;
-		}
-		km_istr_ref(key.namespace_);
-		km_istr_ref(key.name);
+	while (r && r->node != n)
+		r = r->next;
+	return r;
+}
+
+static void free_pod(struct agg_store *s, struct pod *p)
+{
+	km_istr_unref(s->in, p->key.namespace_);
+	km_istr_unref(s->in, p->key.name);
+	free(p);
+}
+
+static struct pod *new_pod(struct agg_store *s, const struct agg_line *line)
+{
+	struct pod *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->key.namespace_ = km_intern(s->in, line->namespace_, line->namespace_len);
+	p->key.name = km_intern(s->in, line->pod, line->pod_len);
+	if (!p->key.namespace_ || !p->key.name || km_map_put(&s->pods, &p->key, sizeof(p->key), p, NULL) < 0) {
+		free_pod(s, p);
+		return NULL;
 	}
-	c->pod = p;
-	c->next_in_pod = p->first;
-	p->first = c;
-	return 0;
+	return p;
+}
+
+/* A pod that nobody reports any more goes. */
+static void leave_pod(struct agg_store *s, struct pod *p)
+{
+	if (p->first)
+		return;
+	km_map_remove(&s->pods, &p->key, sizeof(p->key));
+	free_pod(s, p);
+}
+
+static void leave_report(struct agg_store *s, struct report *r)
+{
+	struct report **at = &r->pod->first;
+
+	if (r->first)
+		return;
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	leave_pod(s, r->pod);
+	free(r);
+}
+
+static struct report *new_report(struct agg_store *s, struct pod *p, struct node *n)
+{
+	struct report *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	if (p->first)
+		s->stats.duplicate_pods_total++;
+	*r = (struct report){.next = p->first, .pod = p, .node = n};
+	p->first = r;
+	return r;
+}
+
+/* The report this line belongs to, made when there is none. NULL without memory. */
+static struct report *need_report(struct agg_store *s, const struct agg_line *line)
+{
+	const struct pod_key key = {
+		.namespace_ = km_intern_find(s->in, line->namespace_, line->namespace_len),
+		.name = km_intern_find(s->in, line->pod, line->pod_len),
+	};
+	struct pod *p = find_pod(s, &key);
+	struct report *r = report_of(p, s->filling);
+
+	if (r)
+		return r;
+	if (!p && !(p = new_pod(s, line)))
+		return NULL;
+	r = new_report(s, p, s->filling);
+	if (!r)
+		leave_pod(s, p);
+	return r;
 }
 
 static void free_container(struct agg_store *s, struct container *c)
 {
-	if (c->pod)
-		leave_pod(s, c);
-	km_istr_unref(s->in, c->key.namespace_);
-	km_istr_unref(s->in, c->key.pod);
-	km_istr_unref(s->in, c->key.name);
+	struct container **at = &c->report->first;
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	c->report->n--;
+	leave_report(s, c->report);
+	km_istr_unref(s->in, c->name);
 	free(c);
-}
-
-static void drop_container(struct agg_store *s, struct container *c)
-{
-	km_map_remove(&c->node->containers, &c->key, sizeof(c->key));
 	s->n_containers--;
-	free_container(s, c);
 }
 
-static struct container *new_container(struct agg_store *s, struct node *node, const struct agg_line *line)
-{
-	struct container *c = calloc(1, sizeof(*c));
-
-	if (!c)
-		return NULL;
-	c->node = node;
-	c->fresh = true;
-	c->key.namespace_ = km_intern(s->in, line->namespace_, line->namespace_len);
-	c->key.pod = km_intern(s->in, line->pod, line->pod_len);
-	c->key.name = km_intern(s->in, line->container, line->container_len);
-	if (!c->key.namespace_ || !c->key.pod || !c->key.name || join_pod(s, c) < 0 ||
-		km_map_put(&node->containers, &c->key, sizeof(c->key), c, NULL) < 0) {
-		free_container(s, c);
-		return NULL;
-	}
-	s->n_containers++;
-	return c;
-}
+/* ---- nodes ---- */
 
 static void free_node(struct agg_store *s, struct node *n)
 {
-	struct km_map_entry *e;
-	size_t i = 0;
-
-	while ((e = km_map_next(&n->containers, &i))) {
-		s->n_containers--;
-		free_container(s, e->value);
-	}
-	km_map_free(&n->containers);
-	free(n->known.items);
-	free(n->incoming.items);
+	for (uint32_t i = 0; i < n->n; i++)
+		free_container(s, n->order[i]);
+	free(n->order);
 	km_istr_unref(s->in, n->name);
 	free(n);
 }
@@ -197,6 +229,8 @@ void agg_store_free(struct agg_store *s)
 		free_node(s, e->value);
 	km_map_free(&s->nodes);
 	km_map_free(&s->pods);
+	free(s->incoming);
+	free(s->sorted);
 	free(s);
 }
 
@@ -205,6 +239,20 @@ static struct node *find_node(const struct agg_store *s, const char *name)
 	const char *interned = km_intern_find(s->in, name, strlen(name));
 
 	return interned ? km_map_get(&s->nodes, &interned, sizeof(interned)) : NULL;
+}
+
+static struct node *new_node(struct agg_store *s, const char *name)
+{
+	struct node *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->name = km_intern(s->in, name, strlen(name));
+	if (!n->name || km_map_put(&s->nodes, &n->name, sizeof(n->name), n, NULL) < 0) {
+		free_node(s, n);
+		return NULL;
+	}
+	return n;
 }
 
 void agg_store_forget_node(struct agg_store *s, const char *name)
@@ -220,44 +268,108 @@ void agg_store_forget_node(struct agg_store *s, const char *name)
 
 /* ---- filling ---- */
 
+/* Room for one more in the node's order, and for as many in the scrape's arrays. */
+static int make_room(struct agg_store *s, struct node *n)
+{
+	if (n->n == n->cap) {
+		uint32_t cap = n->cap ? n->cap * 2 : ORDER_FIRST;
+		struct container **order = realloc(n->order, cap * sizeof(struct container *));
+
+		if (!order)
+			return -ENOMEM;
+		n->order = order;
+		n->cap = cap;
+	}
+	if (s->room < n->cap) {
+		struct incoming *incoming = realloc(s->incoming, n->cap * sizeof(*incoming));
+		struct container **sorted;
+
+		if (!incoming)
+			return -ENOMEM;
+		s->incoming = incoming;
+		sorted = realloc(s->sorted, n->cap * sizeof(struct container *));
+		if (!sorted)
+			return -ENOMEM;
+		s->sorted = sorted;
+		s->room = n->cap;
+	}
+	return 0;
+}
+
 int agg_store_begin(struct agg_store *s, const char *name)
 {
 	struct node *n = find_node(s, name);
 
 	assert(!s->filling);
-	if (!n) {
-		n = calloc(1, sizeof(*n));
-		if (!n)
-			return -ENOMEM;
-		n->name = km_intern(s->in, name, strlen(name));
-		if (!n->name || km_map_put(&s->nodes, &n->name, sizeof(n->name), n, NULL) < 0) {
-			km_istr_unref(s->in, n->name);
-			free(n);
-			return -ENOMEM;
-		}
-	}
+	if ((!n && !(n = new_node(s, name))) || make_room(s, n) < 0)
+		return -ENOMEM;
 	s->filling = n;
-	s->scrape++;
-	memset(s->cursor, 0, sizeof(s->cursor));
-	n->incoming.n = 0;
-	n->series.incoming = (struct agg_point){0};
+	s->node_point = (struct agg_point){0};
+	s->n_known = n->n;
+	s->turns = 0;
+	s->disordered = false;
+	s->refused = 0;
+	memset(s->expected, 0, sizeof(s->expected));
+	memset(s->incoming, 0, n->n * sizeof(*s->incoming));
 	return 0;
 }
 
-static int append(struct list *l, struct container *c)
+/* Names go into logs and replies, and the interner takes no NUL. */
+static bool name_ok(const char *name, size_t len)
 {
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 32;
-		struct container **items = realloc(l->items, cap * sizeof(struct container *));
+	if (len == 0 || len > AGG_NAME_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)name[i] <= ' ' || name[i] == 0x7f)
+			return false;
+	return true;
+}
 
-		if (!items)
-			return -ENOMEM;
-		l->items = items;
-		l->cap = cap;
+/* NULL: a bad name, a limit, or no memory. */
+static struct container *new_container(struct agg_store *s, const struct agg_line *line, struct report *r)
+{
+	struct node *n = s->filling;
+	struct container *c;
+
+	if (r->n >= AGG_CONTAINERS_PER_POD_MAX || n->n >= ORDER_MAX || s->turns >= AGG_CONTAINERS_PER_NODE_MAX) {
+		s->refused++;
+		return NULL;
 	}
-	c->index = (uint32_t)l->n;
-	l->items[l->n++] = c;
-	return 0;
+	if (make_room(s, n) < 0 || !(c = calloc(1, sizeof(*c))))
+		return NULL;
+	c->name = km_intern(s->in, line->container, line->container_len);
+	if (!c->name) {
+		free(c);
+		return NULL;
+	}
+	c->report = r;
+	c->next = r->first;
+	r->first = c;
+	r->n++;
+	s->n_containers++;
+	c->index = n->n++;
+	n->order[c->index] = c;
+	s->incoming[c->index] = (struct incoming){0};
+	return c;
+}
+
+static struct container *find_or_make(struct agg_store *s, const struct agg_line *line)
+{
+	const char *name;
+	struct container *c;
+	struct report *r;
+
+	if (!name_ok(line->namespace_, line->namespace_len) || !name_ok(line->pod, line->pod_len) ||
+		!name_ok(line->container, line->container_len) || !(r = need_report(s, line)))
+		return NULL;
+	name = km_intern_find(s->in, line->container, line->container_len);
+	for (c = name ? r->first : NULL; c && c->name != name;)
+		c = c->next;
+	if (!c)
+		c = new_container(s, line, r);
+	if (!c)
+		leave_report(s, r);
+	return c;
 }
 
 static bool is_text(const char *interned, const char *text, size_t len)
@@ -267,266 +379,231 @@ static bool is_text(const char *interned, const char *text, size_t len)
 
 static bool is_of(const struct container *c, const struct agg_line *line)
 {
-	return is_text(c->key.pod, line->pod, line->pod_len) &&
-	       is_text(c->key.name, line->container, line->container_len) &&
-	       is_text(c->key.namespace_, line->namespace_, line->namespace_len);
+	const struct pod_key *key = &c->report->pod->key;
+
+	return is_text(key->name, line->pod, line->pod_len) && is_text(c->name, line->container, line->container_len) &&
+	       is_text(key->namespace_, line->namespace_, line->namespace_len);
 }
 
-static struct container *look_up(struct agg_store *s, const struct agg_line *line)
-{
-	struct container_key key = {
-		.namespace_ = km_intern_find(s->in, line->namespace_, line->namespace_len),
-		.pod = km_intern_find(s->in, line->pod, line->pod_len),
-		.name = km_intern_find(s->in, line->container, line->container_len),
-	};
-
-	return key.namespace_ && key.pod && key.name ? km_map_get(&s->filling->containers, &key, sizeof(key)) : NULL;
-}
-
-/* The container of a line: the expected one, else by name, else a new one. NULL: over a limit, or no memory. */
+/* The container of a line: the expected one, else by name, else a new one. */
 static struct container *container_of(struct agg_store *s, const struct agg_line *line)
 {
-	struct node *n = s->filling;
-	/* The first family to be read goes along the last scrape's order, later ones along this one's. */
-	const struct list *order = line->series == AGG_CONTAINER_CPU ? &n->known : &n->incoming;
-	size_t *cursor = &s->cursor[line->series];
-	struct container *c = *cursor < order->n ? order->items[*cursor] : NULL;
+	const struct node *n = s->filling;
+	uint32_t *expected = &s->expected[line->series];
+	struct container *c = *expected < n->n ? n->order[*expected] : NULL;
 
-	if (!c || !is_of(c, line))
-		c = look_up(s, line);
-	if (!c && n->containers.count < AGG_CONTAINERS_PER_NODE_MAX)
-		c = new_container(s, n, line);
-	if (!c)
-		return NULL;
-	if (c->seen != s->scrape) {
-		uint32_t at = c->index; /* in the last scrape's order */
-
-		if (append(&n->incoming, c) < 0)
-			return NULL;
-		c->seen = s->scrape;
-		c->series.incoming = (struct agg_point){0};
-		*cursor = c->fresh ? *cursor : at + 1;
-		if (order == &n->incoming)
-			*cursor = n->incoming.n;
-	} else {
-		*cursor = c->index + 1;
+	if (c && is_of(c, line)) {
+		++*expected;
+		return c;
 	}
+	c = find_or_make(s, line);
+	/* a new one is at the end of the order: the next line is still expected to be the one that was */
+	if (c && c->index < s->n_known)
+		*expected = c->index + 1;
 	return c;
 }
 
-/* The same figure twice in one reply (a cgroup that lingers, spec 7 row 9): the newer one. */
-static void set_cpu(struct agg_point *p, const struct agg_line *line)
+/* False when the scrape has had its share of containers. */
+static bool note_seen(struct agg_store *s, uint32_t index)
 {
-	if (line->timestamp_ns >= p->cpu_ts_ns) {
-		p->cpu_ts_ns = line->timestamp_ns;
-		p->cpu_ns = line->value;
+	struct incoming *in = &s->incoming[index];
+
+	if (in->turn)
+		return true;
+	if (s->turns == AGG_CONTAINERS_PER_NODE_MAX) {
+		s->refused++;
+		return false;
 	}
+	if (index != s->turns)
+		s->disordered = true;
+	in->turn = ++s->turns;
+	return true;
 }
 
-static void set_memory(struct agg_point *p, const struct agg_line *line)
+/* The same figure twice in one reply (a cgroup that lingers, spec 7 row 9): the newer one. */
+static void set(struct agg_point *p, const struct agg_line *line)
 {
-	if (line->timestamp_ns >= p->mem_ts_ns) {
+	switch (line->series) {
+	case AGG_NODE_CPU:
+	case AGG_CONTAINER_CPU:
+		if (line->timestamp_ns < p->cpu_ts_ns)
+			break;
+		p->cpu_ts_ns = line->timestamp_ns;
+		p->cpu_ns = line->value;
+		break;
+	case AGG_NODE_MEMORY:
+	case AGG_CONTAINER_MEMORY:
+		if (line->timestamp_ns < p->mem_ts_ns)
+			break;
 		p->mem_ts_ns = line->timestamp_ns;
 		p->mem_bytes = line->value;
+		break;
+	case AGG_CONTAINER_START:
+		p->start_ns = KM_MAX(p->start_ns, (int64_t)line->value);
+		break;
+	case AGG_CONTAINER_LISTED:
+	case AGG_SCRAPE_ERROR:
+		break;
 	}
 }
 
 void agg_store_line(const struct agg_line *line, void *store)
 {
 	struct agg_store *s = store;
-	struct agg_point *p = &s->filling->series.incoming;
+	struct container *c;
 
-	s->stats.lines_total++;
-	if (line->series >= AGG_CONTAINER_CPU && line->series <= AGG_CONTAINER_START) {
-		struct container *c = line->namespace_len > AGG_NAME_MAX || line->pod_len > AGG_NAME_MAX ||
-						      line->container_len > AGG_NAME_MAX
-					      ? NULL
-					      : container_of(s, line);
-
-		if (!c) {
-			s->stats.lines_skipped_total++;
-			return;
-		}
-		p = &c->series.incoming;
+	s->stats.lines_total += line->series != AGG_CONTAINER_LISTED;
+	if (line->series < AGG_CONTAINER_CPU || line->series > AGG_CONTAINER_LISTED) {
+		set(&s->node_point, line);
+		return;
 	}
-	switch (line->series) {
-	case AGG_NODE_CPU:
-	case AGG_CONTAINER_CPU:
-		set_cpu(p, line);
+	c = container_of(s, line);
+	if (c && note_seen(s, c->index))
+		set(&s->incoming[c->index].point, line);
+	else
+		s->stats.lines_skipped_total++;
+}
+
+void agg_store_skipped(struct agg_store *s, uint64_t lines)
+{
+	s->stats.lines_skipped_total += lines;
+}
+
+static void add_point(struct agg_store *s, struct agg_pair *pair, const struct agg_point *point, int64_t now_ns)
+{
+	switch (agg_pair_add(pair, point, s->filling->committed_ns, now_ns, s->max_window_ns)) {
+	case AGG_ADDED_RESET:
+		s->stats.counter_resets_total++;
 		break;
-	case AGG_NODE_MEMORY:
-	case AGG_CONTAINER_MEMORY:
-		set_memory(p, line);
+	case AGG_ADDED_STALE:
+		s->stats.stale_dropped_total++;
 		break;
-	case AGG_CONTAINER_START:
-		p->start_ns = KM_MAX(p->start_ns, (int64_t)line->value);
-		break;
-	case AGG_SCRAPE_ERROR:
+	case AGG_ADDED:
+	case AGG_ADDED_REPEATED:
 		break;
 	}
 }
 
-/* Takes a new point into a series (spec 3a with the improvements of 9). */
-static void advance(struct agg_store *s, struct series *x)
+size_t agg_store_commit(struct agg_store *s, int64_t now_ns)
 {
-	struct agg_point *in = &x->incoming;
-	struct agg_usage usage;
+	struct node *n = s->filling;
 
-	if (in->cpu_ts_ns == 0 || in->mem_ts_ns == 0)
-		return; /* half a sample: the last whole one stays */
-	if (x->last.cpu_ts_ns == 0) {
-		x->last = *in;
-	} else if (in->cpu_ts_ns <= x->last.cpu_ts_ns) {
-		/* the kubelet repeats its sample; its memory figure may have moved on */
-		if (in->mem_ts_ns > x->last.mem_ts_ns) {
-			x->last.mem_ts_ns = in->mem_ts_ns;
-			x->last.mem_bytes = in->mem_bytes;
+	add_point(s, &n->pair, &s->node_point, now_ns);
+	for (uint32_t i = 0; i < n->n; i++) {
+		const struct incoming *in = &s->incoming[i];
+
+		if (in->turn == 0) {
+			free_container(s, n->order[i]);
+			continue;
 		}
-	} else if (agg_rate(&x->last, in, &usage) < 0 ||
-		   (in->start_ns && x->last.start_ns && in->start_ns - x->last.start_ns >= KM_NSEC_PER_SEC)) {
-		s->stats.counter_resets_total++; /* a restart: what was before says nothing about what is now */
-		x->prev = (struct agg_point){0};
-		x->last = *in;
-	} else {
-		if (in->cpu_ts_ns - x->last.cpu_ts_ns >= MIN_WINDOW_NS || x->prev.cpu_ts_ns == 0)
-			x->prev = x->last;
-		x->last = *in;
+		add_point(s, &n->order[i]->pair, &in->point, now_ns);
+		s->sorted[in->turn - 1] = n->order[i];
 	}
-}
-
-void agg_store_commit(struct agg_store *s, int64_t now_ns)
-{
-	struct node *n = KM_TAKE(s->filling);
-	struct list old = n->known;
-
-	n->committed_ns = now_ns;
-	advance(s, &n->series);
-	for (size_t i = 0; i < n->incoming.n; i++) {
-		n->incoming.items[i]->fresh = false;
-		advance(s, &n->incoming.items[i]->series);
+	if (s->disordered || n->n != s->turns) {
+		for (uint32_t i = 0; i < s->turns; i++)
+			s->sorted[i]->index = i;
+		memcpy(n->order, s->sorted, s->turns * sizeof(struct container *));
+		n->n = s->turns;
 	}
-	for (size_t i = 0; i < old.n; i++)
-		if (old.items[i]->seen != s->scrape)
-			drop_container(s, old.items[i]);
-	n->known = n->incoming;
-	n->incoming = old;
-	n->incoming.n = 0;
-	s->stats.newest_commit_ns = now_ns;
+	n->committed_ns = s->stats.newest_commit_ns = now_ns;
+	s->filling = NULL;
+	return s->refused;
 }
 
 void agg_store_abort(struct agg_store *s)
 {
 	struct node *n = KM_TAKE(s->filling);
 
-	for (size_t i = 0; i < n->incoming.n; i++) {
-		struct container *c = n->incoming.items[i];
-
-		if (c->fresh)
-			drop_container(s, c);
-	}
-	n->incoming.n = 0;
-	for (size_t i = 0; i < n->known.n; i++)
-		n->known.items[i]->index = (uint32_t)i;
+	while (n->n > s->n_known)
+		free_container(s, n->order[--n->n]);
 }
 
 /* ---- reading ---- */
 
 /*
- * 0 and the usage; -ENOENT when there is none that is honest at now. What counts for its age is when a scrape last
- * confirmed it: kubelets take samples every 10-15 s and repeat them in between, so that with a short metric-resolution
- * the sample itself is often older than the scrapes.
+ * 0 and the usage; -ENOENT when there is none that is honest at now. A figure's age counts from the scrape that saw it
+ * last: kubelets take samples every 10-15 s and repeat them in between, so that with a short metric-resolution the
+ * sample is older than the scrapes. The second limit is for a kubelet that repeats without end. A clock of ours that
+ * went back makes ages negative: then nothing is known of them.
  */
-static int usage_of(
-	struct agg_store *s, const struct node *n, const struct series *x, int64_t now_ns, struct agg_usage *ret)
+static int usage_of(const struct agg_store *s, const struct node *n, const struct agg_pair *pair, int64_t now_ns,
+	struct agg_usage *ret)
 {
-	struct agg_point start = {0};
-	int64_t age;
+	int64_t age = now_ns - n->committed_ns;
 
-	if (x->last.cpu_ts_ns == 0)
+	if (n->committed_ns == 0 || age > s->max_age_ns || age < -s->max_age_ns ||
+		now_ns - pair->dated_ns > s->max_age_ns + AGG_REPEATED_MAX_NS)
 		return -ENOENT;
-	if (now_ns - n->committed_ns > s->max_age_ns || now_ns - x->last.cpu_ts_ns > s->max_age_ns + REPEATED_MAX_NS) {
-		s->stats.stale_dropped_total++;
-		return -ENOENT;
-	}
-	if (x->prev.cpu_ts_ns)
-		return agg_rate(&x->prev, &x->last, ret) < 0 ? -ENOENT : 0;
-	/*
-	 * The fresh-container rule: its counter was zero when it started. Only while its whole life is about as long as
-	 * the windows we serve: an average over days is no answer to what it uses now.
-	 */
-	age = x->last.cpu_ts_ns - x->last.start_ns;
-	if (x->last.start_ns <= 0 || age < MIN_WINDOW_NS || age > s->max_age_ns + REPEATED_MAX_NS)
-		return -ENOENT;
-	start.cpu_ts_ns = x->last.start_ns;
-	return agg_rate(&start, &x->last, ret) < 0 ? -ENOENT : 0;
+	return agg_pair_usage(pair, s->max_window_ns, ret);
 }
 
 int agg_store_node(struct agg_store *s, const char *name, int64_t now_ns, struct agg_usage *ret)
 {
 	const struct node *n = find_node(s, name);
 
-	return n ? usage_of(s, n, &n->series, now_ns, ret) : -ENOENT;
+	return n ? usage_of(s, n, &n->pair, now_ns, ret) : -ENOENT;
 }
 
-/* Which node's report of a pod counts: where the API server says it runs, else the newest. */
-static const struct node *node_of(struct agg_store *s, const struct pod *p, const char *node)
+static const struct report *newest_report(const struct pod *p)
 {
-	const struct container *newest = NULL;
-	bool several = false;
+	const struct report *newest = NULL;
+	int64_t newest_ns = INT64_MIN;
 
-	for (const struct container *c = p->first; c; c = c->next_in_pod) {
-		if (node && c->node->name == node)
-			return c->node;
-		several |= newest && c->node != newest->node;
-		if (!newest || c->series.last.cpu_ts_ns > newest->series.last.cpu_ts_ns)
-			newest = c;
-	}
-	if (several)
-		s->stats.duplicate_pods_total++;
-	return newest ? newest->node : NULL;
+	for (const struct report *r = p->first; r; r = r->next)
+		for (const struct container *c = r->first; c; c = c->next)
+			if (c->pair.dated_ns > newest_ns) {
+				newest = r;
+				newest_ns = c->pair.dated_ns;
+			}
+	return newest;
+}
+
+/* By place among names; those that are not there come last, by name, so that every reply has the same order. */
+static bool comes_before(
+	const struct agg_container_usage *a, size_t place_a, const struct agg_container_usage *b, size_t place_b)
+{
+	return place_a != place_b ? place_a < place_b : strcmp(a->name, b->name) < 0;
 }
 
 static size_t place_of(const char *name, const char *const *names, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (names[i] == name)
-			return i;
-	return SIZE_MAX;
-}
+	size_t i = 0;
 
-/* Spec order first, then by name: the order is the same in every reply. */
-static bool comes_before(const char *a, const char *b, const char *const *names, size_t n)
-{
-	size_t pa = place_of(a, names, n), pb = place_of(b, names, n);
-
-	return pa != pb ? pa < pb : strcmp(a, b) < 0;
+	while (i < n && names[i] != name)
+		i++;
+	return i;
 }
 
 size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *pod, const char *node,
 	const char *const *names, size_t n, int64_t now_ns, struct agg_container_usage *out, size_t max)
 {
-	struct pod_key key = {.namespace_ = km_intern_find(s->in, namespace_, strlen(namespace_)),
-		.name = km_intern_find(s->in, pod, strlen(pod))};
-	const struct pod *p = key.namespace_ && key.name ? km_map_get(&s->pods, &key, sizeof(key)) : NULL;
-	const struct node *from = p ? node_of(s, p, node) : NULL;
+	const struct pod_key key = {
+		.namespace_ = km_intern_find(s->in, namespace_, strlen(namespace_)),
+		.name = km_intern_find(s->in, pod, strlen(pod)),
+	};
+	uint32_t places[AGG_CONTAINERS_PER_POD_MAX];
+	const struct pod *p = find_pod(s, &key);
+	const struct report *r;
 	size_t found = 0;
 
-	for (const struct container *c = from ? p->first : NULL; c; c = c->next_in_pod) {
-		struct agg_container_usage one = {.name = c->key.name};
-		size_t at = found;
+	if (!p)
+		return 0;
+	r = node ? report_of(p, find_node(s, node)) : newest_report(p);
+	max = KM_MIN(max, (size_t)AGG_CONTAINERS_PER_POD_MAX);
+	for (const struct container *c = r ? r->first : NULL; c; c = c->next) {
+		struct agg_container_usage one = {.name = c->name};
+		size_t place = place_of(c->name, names, n), at;
 
-		if (c->node != from || (c->fresh && c->series.last.cpu_ts_ns == 0))
-			continue;
-		if (usage_of(s, from, &c->series, now_ns, &one.usage) < 0)
+		if (usage_of(s, r->node, &c->pair, now_ns, &one.usage) < 0)
 			return 0;
 		if (found == max)
-			break;
-		while (at > 0 && comes_before(one.name, out[at - 1].name, names, n)) {
+			continue;
+		for (at = found++; at > 0 && comes_before(&one, place, &out[at - 1], places[at - 1]); at--) {
 			out[at] = out[at - 1];
-			at--;
+			places[at] = places[at - 1];
 		}
 		out[at] = one;
-		found++;
+		places[at] = (uint32_t)place;
 	}
 	return found;
 }

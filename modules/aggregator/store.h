@@ -11,7 +11,10 @@
 #include "core/intern.h"
 
 #define AGG_CONTAINERS_PER_NODE_MAX 16384
-#define AGG_NAME_MAX                256 /* bytes of a namespace, pod or container name; longer lines are counted and skipped */
+#define AGG_CONTAINERS_PER_POD_MAX  256 /* that one node reports */
+#define AGG_NAME_MAX                256 /* bytes of a namespace, pod or container name */
+/* A sample that the kubelet keeps repeating is served for this long beyond max_age, not longer: its cAdvisor hangs. */
+#define AGG_REPEATED_MAX_NS         (60 * INT64_C(1000000000))
 
 struct agg_store;
 
@@ -23,9 +26,12 @@ void agg_store_configure(struct agg_store *s, int64_t max_age_ns);
 /* ---- filling: begin, any number of lines, then commit or abort; one scrape at a time (parsing is synchronous) ---- */
 int agg_store_begin(struct agg_store *s, const char *node) _must_check_; /* 0 or -ENOMEM */
 void agg_store_line(const struct agg_line *line, void *store);           /* an agg_line_fn */
-/* Makes the scrape visible: containers not in it are forgotten (their pod has ended or moved). now_ns: wall clock. */
-void agg_store_commit(struct agg_store *s, int64_t now_ns);
-void agg_store_abort(struct agg_store *s);
+/* Makes the scrape visible: containers not in it are forgotten (their pod has ended or moved). now_ns: wall clock.
+ * Returns how many lines went beyond the limits above and were left out. */
+size_t agg_store_commit(struct agg_store *s, int64_t now_ns);
+void agg_store_abort(struct agg_store *s); /* as if the scrape had never been begun */
+/* Counts lines that the parser had to skip. */
+void agg_store_skipped(struct agg_store *s, uint64_t lines);
 /* The node is gone from the cluster. */
 void agg_store_forget_node(struct agg_store *s, const char *node);
 
@@ -39,17 +45,20 @@ struct agg_container_usage {
 };
 /*
  * A pod's containers, in the order the caller asks for (names: the pod's spec order, interned; n of them): those of the
- * spec first, others after. Returns how many were written into out (at most max), 0 when the pod has no usable figures.
- * node: spec.nodeName, interned: when two nodes report the pod, this one is right; NULL: the newest. A pod of which
- * some container has no usable figure yet, though its last scrape listed it, is withheld whole (0): an under-count
- * would mislead the HPA.
+ * spec first, others after by name. Returns how many were written into out (at most max), 0 when the pod has no usable
+ * figures. node: spec.nodeName: what other nodes report under this name is another pod, of before it was made anew, or
+ * a lie, and does not count; NULL: the newest report counts. A pod of which some container has no usable figure yet,
+ * though its last scrape listed it, is withheld whole (0): an under-count would mislead the HPA.
  */
 size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *pod, const char *node,
 	const char *const *names, size_t n, int64_t now_ns, struct agg_container_usage *out, size_t max);
 
 struct agg_store_stats {
 	size_t nodes, containers;
-	uint64_t lines_total, lines_skipped_total, stale_dropped_total, counter_resets_total, duplicate_pods_total;
-	int64_t newest_commit_ns; /* wall clock of the newest commit, 0: none */
+	uint64_t lines_total, lines_skipped_total;
+	uint64_t stale_dropped_total;  /* points that were too old to subtract from, after a gap */
+	uint64_t counter_resets_total; /* restarts, and counters or clocks that went back */
+	uint64_t duplicate_pods_total; /* pods that a second node began to report */
+	int64_t newest_commit_ns;      /* wall clock of the newest commit, 0: none */
 };
 void agg_store_stats(const struct agg_store *s, struct agg_store_stats *ret);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* From the summary's document to lines; see the header. */
 #include "aggregator/summary.h"
 
 #include <errno.h>
@@ -6,8 +7,9 @@
 #include <string.h>
 
 #include "aggregator/store.h"
-#include "core/clock.h"
 #include "core/timetext.h"
+
+#define NANOSECONDS_MAX 9.2e18 /* a figure that had to be read as a double; below 2^63 */
 
 struct walk {
 	agg_line_fn fn;
@@ -16,58 +18,66 @@ struct walk {
 	struct agg_prom_stats stats;
 };
 
-/* object[key] as a non-negative integer; false when it is absent (then nothing is counted) or bad (then it is). */
-static bool figure(struct walk *w, json_t *object, const char *key, uint64_t *ret)
+enum found { ABSENT, GOOD, BAD };
+
+/* object[key] as a non-negative integer. */
+static enum found number(json_t *object, const char *key, uint64_t *ret)
 {
 	json_t *v = json_object_get(object, key);
 
 	if (!v || json_is_null(v))
-		return false;
-	if (!json_is_integer(v) || json_integer_value(v) < 0) {
-		w->stats.skipped++;
-		return false;
-	}
-	*ret = (uint64_t)json_integer_value(v);
-	return true;
+		return ABSENT;
+	if (json_is_integer(v) && json_integer_value(v) >= 0)
+		*ret = (uint64_t)json_integer_value(v);
+	else if (json_is_real(v) && json_real_value(v) >= 0 && json_real_value(v) < NANOSECONDS_MAX)
+		*ret = (uint64_t)json_real_value(v);
+	else
+		return BAD;
+	return GOOD;
 }
 
-static bool time_of(struct walk *w, json_t *object, const char *key, int64_t *ret)
+static enum found time_at(const struct walk *w, json_t *object, const char *key, int64_t *ret)
 {
 	json_t *v = json_object_get(object, key);
+	int64_t t;
 
-	if (!json_is_string(v))
-		return false;
-	if (km_rfc3339_parse(json_string_value(v), json_string_length(v), ret) < 0 || *ret <= 0 ||
-		*ret > w->request_ns + 3600 * KM_NSEC_PER_SEC) {
+	if (!v || json_is_null(v))
+		return ABSENT;
+	if (!json_is_string(v) || km_rfc3339_parse(json_string_value(v), json_string_length(v), &t) < 0 ||
+		!agg_timestamp_ok(t, w->request_ns))
+		return BAD;
+	*ret = t;
+	return GOOD;
+}
+
+/* part[key] with part.time as a line of this series. False: there is something, and it is of no use. */
+static bool figure(struct walk *w, json_t *part, const char *key, enum agg_series series, struct agg_line *line)
+{
+	enum found n = number(part, key, &line->value), t;
+
+	if (n == ABSENT)
+		return true;
+	line->timestamp_ns = w->request_ns;
+	t = time_at(w, part, "time", &line->timestamp_ns);
+	if (n == BAD || t == BAD) {
 		w->stats.skipped++;
 		return false;
 	}
+	line->series = series;
+	w->stats.lines++;
+	w->fn(line, w->arg);
 	return true;
 }
 
-static void emit(struct walk *w, struct agg_line *line)
+/* CPU and memory of a node or container, each with its own time. */
+static void usage(struct walk *w, json_t *object, struct agg_line *line, enum agg_series cpu, enum agg_series memory)
 {
-	w->stats.lines++;
-	w->fn(line, w->arg);
-}
+	bool cpu_ok = figure(w, json_object_get(object, "cpu"), "usageCoreNanoSeconds", cpu, line),
+	     memory_ok = figure(w, json_object_get(object, "memory"), "workingSetBytes", memory, line);
 
-/* cpu.usageCoreNanoSeconds and memory.workingSetBytes of a node or container, each with its own time. */
-static void usage(struct walk *w, json_t *object, struct agg_line *line, enum agg_series cpu_series,
-	enum agg_series memory_series)
-{
-	json_t *cpu = json_object_get(object, "cpu"), *memory = json_object_get(object, "memory");
-
-	line->timestamp_ns = w->request_ns;
-	if (figure(w, cpu, "usageCoreNanoSeconds", &line->value)) {
-		line->series = cpu_series;
-		time_of(w, cpu, "time", &line->timestamp_ns);
-		emit(w, line);
-	}
-	line->timestamp_ns = w->request_ns;
-	if (figure(w, memory, "workingSetBytes", &line->value)) {
-		line->series = memory_series;
-		time_of(w, memory, "time", &line->timestamp_ns);
-		emit(w, line);
+	if ((!cpu_ok || !memory_ok) && line->container) {
+		line->series = AGG_CONTAINER_LISTED;
+		w->fn(line, w->arg);
 	}
 }
 
@@ -82,11 +92,35 @@ static bool name(json_t *object, const char *key, const char **ret, size_t *ret_
 	return true;
 }
 
+static void container(struct walk *w, json_t *object, struct agg_line *line)
+{
+	int64_t start;
+
+	if (!name(object, "name", &line->container, &line->container_len)) {
+		w->stats.skipped++;
+		return;
+	}
+	usage(w, object, line, AGG_CONTAINER_CPU, AGG_CONTAINER_MEMORY);
+	switch (time_at(w, object, "startTime", &start)) {
+	case GOOD:
+		line->series = AGG_CONTAINER_START;
+		line->value = (uint64_t)start;
+		line->timestamp_ns = w->request_ns;
+		w->stats.lines++;
+		w->fn(line, w->arg);
+		break;
+	case BAD:
+		w->stats.skipped++;
+		break;
+	case ABSENT:
+		break;
+	}
+}
+
 static void pod(struct walk *w, json_t *object)
 {
-	json_t *ref = json_object_get(object, "podRef"), *container;
+	json_t *ref = json_object_get(object, "podRef"), *c;
 	struct agg_line line = {0};
-	int64_t start;
 	size_t i;
 
 	if (!name(ref, "name", &line.pod, &line.pod_len) ||
@@ -94,20 +128,24 @@ static void pod(struct walk *w, json_t *object)
 		w->stats.skipped++;
 		return;
 	}
-	json_array_foreach(json_object_get(object, "containers"), i, container)
+	json_array_foreach(json_object_get(object, "containers"), i, c)
 	{
-		if (!name(container, "name", &line.container, &line.container_len)) {
-			w->stats.skipped++;
-			continue;
-		}
-		usage(w, container, &line, AGG_CONTAINER_CPU, AGG_CONTAINER_MEMORY);
-		if (time_of(w, container, "startTime", &start)) {
-			line.series = AGG_CONTAINER_START;
-			line.value = (uint64_t)start;
-			line.timestamp_ns = w->request_ns;
-			emit(w, &line);
-		}
+		container(w, c, &line);
 	}
+}
+
+/*
+ * A kubelet's counter that has wrapped (18446744073709551615 is seen in the wild) is more than jansson's integers hold,
+ * and would cost the whole document. Read as doubles, it costs only its own figure; the others then lose what is below
+ * a nanosecond of a hundred CPU-days.
+ */
+static json_t *load(const char *text, size_t len, json_error_t *problem)
+{
+	json_t *root = json_loadb(text, len, 0, problem);
+
+	if (!root && json_error_code(problem) == json_error_numeric_overflow)
+		root = json_loadb(text, len, JSON_DECODE_INT_AS_REAL, problem);
+	return root;
 }
 
 int agg_summary_parse(const char *text, size_t len, int64_t request_ns, agg_line_fn fn, void *arg,
@@ -115,19 +153,24 @@ int agg_summary_parse(const char *text, size_t len, int64_t request_ns, agg_line
 {
 	struct walk w = {.fn = fn, .arg = arg, .request_ns = request_ns};
 	struct agg_line line = {0};
+	json_t *root, *node, *p;
 	json_error_t problem;
-	json_t *root = json_loadb(text, len, 0, &problem), *node = json_object_get(root, "node"), *p;
 	size_t i;
 
+	if (len > AGG_SUMMARY_MAX)
+		return km_fail(err, -EMSGSIZE, "the summary is longer than %d bytes", AGG_SUMMARY_MAX);
+	if (!(root = load(text, len, &problem)))
+		return km_fail(err, -EBADMSG, "the summary is not JSON: line %d: %s", problem.line, problem.text);
+	node = json_object_get(root, "node");
 	if (!json_is_object(node)) {
-		int r = root ? km_fail(err, -EBADMSG, "the reply has no \"node\": it is no stats summary")
-			     : km_fail(err, -EBADMSG, "the summary is not JSON: line %d: %s", problem.line,
-				       problem.text);
 		json_decref(root);
-		return r;
+		return km_fail(err, -EBADMSG, "the reply has no \"node\": it is no stats summary");
 	}
 	usage(&w, node, &line, AGG_NODE_CPU, AGG_NODE_MEMORY);
-	json_array_foreach(json_object_get(root, "pods"), i, p) pod(&w, p);
+	json_array_foreach(json_object_get(root, "pods"), i, p)
+	{
+		pod(&w, p);
+	}
 	json_decref(root);
 	*ret = w.stats;
 	return 0;
