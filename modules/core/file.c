@@ -138,10 +138,11 @@ static int write_file(const char *path, const void *data, size_t len, mode_t mod
 	uint64_t random = 0;
 	int r;
 
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random) ||
-		snprintf(temporary, sizeof(temporary), "%s.tmp-%016llx", path, (unsigned long long)random) >=
-			(int)sizeof(temporary))
-		return km_fail(err, -ENAMETOOLONG, "%s: the path is too long", path);
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return km_fail(err, -EIO, "%s: no random numbers for a temporary name", path);
+	if (snprintf(temporary, sizeof(temporary), "%s.tmp-%016llx", path, (unsigned long long)random) >=
+		(int)sizeof(temporary))
+		return km_fail(err, -ENAMETOOLONG, "%.64s...: the path is too long", path);
 	r = write_temporary(temporary, data, len, mode, uid, gid);
 	if (r < 0)
 		return km_fail(err, r, "%s: cannot be written: %s", path, strerror(-r));
@@ -171,8 +172,10 @@ int km_mkdir_p(const char *path, mode_t mode, struct km_err *err)
 	char part[PATH_MAX];
 	size_t len = strlen(path);
 
-	if (len == 0 || len >= sizeof(part))
-		return km_fail(err, -ENAMETOOLONG, "\"%.64s\" is not a usable folder name", path);
+	if (len == 0)
+		return km_fail(err, -EINVAL, "a folder's name is empty");
+	if (len >= sizeof(part))
+		return km_fail(err, -ENAMETOOLONG, "%.64s...: the path is too long", path);
 	memcpy(part, path, len + 1);
 	for (size_t i = 1; i <= len; i++) {
 		struct stat st;

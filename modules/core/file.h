@@ -17,15 +17,15 @@
 int km_file_read(const char *path, size_t max, char **ret_data, size_t *ret_len, struct km_err *err) _must_check_;
 
 /*
- * Replaces path by a file with these bytes: temporary file in the same folder (O_CREAT|O_EXCL|O_NOFOLLOW, created with
- * mode), fchmod, write, fsync, rename, fsync of the folder. On any failure the old file is untouched and the temporary
- * one is gone. uid/gid -1: as created. Blocks on the disk: from the loop use km_loop_work.
+ * Replaces path by a file with these bytes: temporary file in the same folder (O_CREAT|O_EXCL|O_NOFOLLOW, for its owner
+ * alone at first), write, fchown, fchmod to mode, fsync, rename, fsync of the folder. On any failure the old file is
+ * untouched and the temporary one is gone, but for a folder that cannot be synced: then the new file is in place, and
+ * may be gone after a power cut. uid/gid -1: as created. Blocks on the disk: from the loop use km_loop_work.
  */
 int km_file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, uid_t uid, gid_t gid,
 	struct km_err *err) _must_check_;
 
-/* The same, but fails with -EEXIST when path exists (link instead of rename semantics, without leaving a second link).
- */
+/* The same, but fails with -EEXIST when path exists. The file never has a second link. */
 int km_file_create_atomic(const char *path, const void *data, size_t len, mode_t mode, uid_t uid, gid_t gid,
 	struct km_err *err) _must_check_;
 
