@@ -81,6 +81,9 @@ static void errors_carry_text(void **state)
 	km_err_prefix(&err, "%s", longer);
 	assert_true(strlen(err.text) < KM_ERR_TEXT_MAX);
 	assert_int_equal(km_fail(NULL, -ENOMEM, "nobody listens"), -ENOMEM);
+	km_fail(&err, -EINVAL, "why");
+	km_fail(&err, -EINVAL, "what: %s; remedy", err.text);
+	assert_string_equal(err.text, "what: why; remedy");
 }
 
 int main(void)

@@ -48,6 +48,7 @@ static void strings_are_escaped_as_go_does(void **state)
 	} rows[] = {
 		{"a\"b\\c", "\"a\\\"b\\\\c\""},
 		{"\n\r\t\x01", "\"\\n\\r\\t\\u0001\""},
+		{"\b\f\x0b\x7f", "\"\\b\\f\\u000b\x7f\""},
 		{"<a>&", "\"\\u003ca\\u003e\\u0026\""},
 		{"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\""},
 		{"\xe2\x80\xa8\xe2\x80\xa9", "\"\\u2028\\u2029\""},
@@ -134,6 +135,18 @@ static void lists_are_sliced(void **state)
 	slice(KM_SLICE_LIST, "{\"items\":[\"a\"]}", -EBADMSG, NULL, NULL);
 	slice(KM_SLICE_LIST, "{\"items\":[{}{}]}", -EBADMSG, NULL, NULL);
 	slice(KM_SLICE_LIST, "{\"items\":[{},]}", -EBADMSG, NULL, NULL);
+	slice(KM_SLICE_LIST, "{\"items\":[,{}]}", -EBADMSG, NULL, NULL);
+	slice(KM_SLICE_LIST, "{\"items\":{}}", -EBADMSG, NULL, NULL); /* not an empty list: that would delete all */
+	slice(KM_SLICE_LIST, "{\"items\":\"\"}", -EBADMSG, NULL, NULL);
+	slice(KM_SLICE_LIST, "{\"items\":0}", -EBADMSG, NULL, NULL);
+	slice(KM_SLICE_LIST, "{\"items\":[{]}", -EBADMSG, NULL, NULL);
+	slice(KM_SLICE_LIST, "{\"items\":[[{}],[]]}", 0, "[{}]|[]|", "{\"items\":[]}");
+	slice(KM_SLICE_LIST, "{\"itemsx\":[1],\"xitems\":{},\"item\":2}", 0, "", NULL);
+	slice(KM_SLICE_LIST, "{\"a\":\"\\\n\"}", -EBADMSG, NULL, NULL);
+	/* an error beyond the limit is not seen */
+	slice(KM_SLICE_LIST,
+		"{\"items\":[{\"a\":\"0123456789012345678901234567890123456789012345678901234567890123456789\x01\"}]}",
+		-EMSGSIZE, NULL, NULL);
 	slice(KM_SLICE_LIST, "{\"items\":[],\"items\":[]}", -EBADMSG, NULL, NULL);
 	slice(KM_SLICE_LIST, "{\"a\":]}", -EBADMSG, NULL, NULL);
 	slice(KM_SLICE_LIST, "<html>", -EBADMSG, NULL, NULL);

@@ -54,6 +54,40 @@ static void agrees_with_an_array(void **state)
 	assert_null(km_map_get(&map, "x", 1));
 }
 
+/* Small and as full as a map gets: runs of entries reach over the table's end, and removing pulls entries back over it.
+ */
+static void a_walk_that_removes_sees_each_entry_once(void **state)
+{
+	static struct entry entries[14];
+
+	(void)state;
+	for (int round = 0; round < 3000; round++) {
+		struct km_map map = {0};
+		struct km_map_entry *e;
+		size_t cursor = 0, seen = 0;
+
+		for (size_t i = 0; i < KM_ARRAY_LEN(entries); i++) {
+			snprintf(entries[i].key, sizeof(entries[i].key), "%d-%zu", round, i);
+			entries[i].in = false;
+			assert_int_equal(
+				km_map_put(&map, entries[i].key, strlen(entries[i].key), &entries[i], NULL), 0);
+		}
+		assert_int_equal(map.capacity, 16);
+		while ((e = km_map_next(&map, &cursor))) {
+			struct entry *value = e->value;
+
+			assert_false(value->in);
+			value->in = true;
+			seen++;
+			if ((round >> (seen % 8)) % 2 == 0)
+				assert_ptr_equal(km_map_remove(&map, value->key, strlen(value->key)), value);
+		}
+		assert_int_equal(seen, KM_ARRAY_LEN(entries));
+		assert_null(km_map_next(&map, &cursor));
+		km_map_free(&map);
+	}
+}
+
 static void removing_while_walking_misses_nothing(void **state)
 {
 	static struct entry entries[1000];
@@ -126,6 +160,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_an_array),
+		cmocka_unit_test(a_walk_that_removes_sees_each_entry_once),
 		cmocka_unit_test(removing_while_walking_misses_nothing),
 		cmocka_unit_test(keys_are_bytes),
 		cmocka_unit_test(interned_strings_are_one),
