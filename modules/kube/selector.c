@@ -5,14 +5,14 @@
  */
 #include "kube/selector.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define NAME_MAX_BYTES   63
-#define PREFIX_MAX_BYTES 253
+#include "core/json.h"
+#include "kube/label_rules.h"
+
+#define ERRORS_MAX_BYTES 16384 /* of one requirement; what a struct km_err holds is cut from it */
 
 enum op { OP_EXISTS, OP_NOT_EXISTS, OP_EQUALS, OP_NOT_EQUALS, OP_IN, OP_NOT_IN, OP_GREATER, OP_LESS };
 
@@ -49,79 +49,7 @@ void kube_selector_freep(struct kube_selector **s)
 	*s = NULL;
 }
 
-/* ---- what keys and values may be (validation.IsQualifiedName, IsValidLabelValue) ---- */
-
-static bool is_name_char(char c)
-{
-	return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '.';
-}
-
-static bool is_name(const char *s, size_t n)
-{
-	if (n == 0 || n > NAME_MAX_BYTES || !isalnum((unsigned char)s[0]) || !isalnum((unsigned char)s[n - 1]))
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (!is_name_char(s[i]))
-			return false;
-	return true;
-}
-
-static bool is_dns_alnum(char c)
-{
-	return islower((unsigned char)c) || isdigit((unsigned char)c);
-}
-
-static bool is_dns_subdomain(const char *s, size_t n)
-{
-	if (n == 0 || n > PREFIX_MAX_BYTES || !is_dns_alnum(s[0]) || !is_dns_alnum(s[n - 1]))
-		return false;
-	for (size_t i = 1; i + 1 < n; i++) {
-		if (is_dns_alnum(s[i]) || (s[i] == '-' && s[i - 1] != '.' && s[i + 1] != '.'))
-			continue;
-		if (s[i] != '.' || !is_dns_alnum(s[i - 1]) || !is_dns_alnum(s[i + 1]))
-			return false;
-	}
-	return true;
-}
-
-static int check_key(const char *key, struct km_err *err)
-{
-	const char *slash = strchr(key, '/'), *name = slash ? slash + 1 : key;
-
-	if (slash && (strchr(name, '/') || !is_dns_subdomain(key, (size_t)(slash - key))))
-		return km_fail(err, -EINVAL,
-			"key: Invalid value: \"%.253s\": prefix part a lowercase RFC 1123 subdomain must consist of "
-			"lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric "
-			"character (e.g. 'example.com', regex used for validation is "
-			"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
-			key);
-	if (strlen(name) > NAME_MAX_BYTES)
-		return km_fail(
-			err, -EINVAL, "key: Invalid value: \"%.253s\": name part must be no more than 63 bytes", key);
-	if (!is_name(name, strlen(name)))
-		return km_fail(err, -EINVAL,
-			"key: Invalid value: \"%.253s\": name part must consist of alphanumeric characters, '-', '_' "
-			"or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  "
-			"or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
-			key);
-	return 0;
-}
-
-static int check_value(const char *key, size_t i, const char *value, struct km_err *err)
-{
-	if (strlen(value) > NAME_MAX_BYTES)
-		return km_fail(err, -EINVAL,
-			"values[%zu][%.253s]: Invalid value: \"%.128s\": must be no more than 63 bytes", i, key, value);
-	if (*value && !is_name(value, strlen(value)))
-		return km_fail(err, -EINVAL,
-			"values[%zu][%.253s]: Invalid value: \"%.64s\": a valid label must be an empty string or "
-			"consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-			"alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
-			"validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
-			i, key, value);
-	return 0;
-}
-
+/* As Go's strconv.ParseInt(text, 10, 64). */
 static int parse_number(const char *text, int64_t *ret)
 {
 	bool negative = *text == '-';
@@ -131,7 +59,7 @@ static int parse_number(const char *text, int64_t *ret)
 	if (!*p)
 		return -EINVAL;
 	for (; *p; p++)
-		if (!isdigit((unsigned char)*p) || __builtin_mul_overflow(v, INT64_C(10), &v) ||
+		if (*p < '0' || *p > '9' || __builtin_mul_overflow(v, INT64_C(10), &v) ||
 			__builtin_sub_overflow(v, (int64_t)(*p - '0'), &v))
 			return -EINVAL;
 	if (!negative && v == INT64_MIN)
@@ -140,7 +68,77 @@ static int parse_number(const char *text, int64_t *ret)
 	return 0;
 }
 
-/* ---- building ---- */
+/* ---- what a requirement must be (labels.NewRequirement) ---- */
+
+/* What is wrong with a requirement, joined as upstream's aggregate prints it. */
+struct errors {
+	struct km_buf text;
+	size_t n;
+};
+
+/* Starts one error: the field and the bad value. */
+static struct km_buf *add_error(struct errors *e, const char *field, const char *value)
+{
+	km_buf_addf(&e->text, "%s%s: Invalid value: ", e->n++ ? ", " : "", field);
+	if (value) {
+		kube_add_quoted(&e->text, value);
+		km_buf_adds(&e->text, ": ");
+	}
+	return &e->text;
+}
+
+static void add_error_values(struct errors *e, char *const *values, size_t n, const char *what)
+{
+	struct km_buf *text = add_error(e, "values", NULL);
+	struct km_json j = KM_JSON_INIT(text, false);
+
+	if (n == 0) {
+		km_json_null(&j);
+	} else {
+		km_json_array(&j);
+		for (size_t i = 0; i < n; i++)
+			km_json_str(&j, values[i]);
+		km_json_end_array(&j);
+	}
+	km_buf_addf(text, ": %s", what);
+}
+
+static int end_errors(struct errors *e, struct km_err *err)
+{
+	int r = 0;
+
+	if (e->n > 0)
+		r = km_fail(err, -EINVAL, e->n > 1 ? "[%s]" : "%s", e->text.data ? e->text.data : "out of memory");
+	km_buf_free(&e->text);
+	return r;
+}
+
+/* field is "<nil>" where upstream checks a key without knowing its place. */
+static void check_key(struct errors *e, const char *field, const char *key)
+{
+	if (!kube_label_key_valid(key, NULL))
+		kube_label_key_valid(key, add_error(e, field, key));
+}
+
+static void check_values(struct errors *e, const struct requirement *r, char *const *values, size_t n)
+{
+	char field[352]; /* a valid key has at most 317 bytes */
+	int64_t number;
+
+	if ((r->op == OP_IN || r->op == OP_NOT_IN) && n == 0)
+		add_error_values(e, values, n, "for 'in', 'notin' operators, values set can't be empty");
+	if ((r->op == OP_EXISTS || r->op == OP_NOT_EXISTS) && n > 0)
+		add_error_values(e, values, n, "values set must be empty for exists and does not exist");
+	if ((r->op == OP_GREATER || r->op == OP_LESS) && parse_number(values[0], &number) < 0)
+		km_buf_adds(
+			add_error(e, "values[0]", values[0]), "for 'Gt', 'Lt' operators, the value must be an integer");
+	for (size_t i = 0; i < n; i++) {
+		if (kube_label_value_valid(values[i], NULL))
+			continue;
+		snprintf(field, sizeof(field), "values[%zu][%.320s]", i, r->key);
+		kube_label_value_valid(values[i], add_error(e, field, values[i]));
+	}
+}
 
 static int compare_strings(const void *a, const void *b)
 {
@@ -152,37 +150,31 @@ static int add_requirement(
 	struct kube_selector *s, const char *key, enum op op, char *const *values, size_t n, struct km_err *err)
 {
 	struct requirement *r = &s->reqs[s->n];
-	int e = check_key(key, err);
+	struct errors errors = {.text = KM_BUF_INIT(ERRORS_MAX_BYTES)};
+	int e;
 
-	if (e < 0)
-		return e;
 	if (s->n == KUBE_SELECTOR_REQUIREMENTS_MAX)
-		return km_fail(err, -EINVAL, "a selector of more than %d requirements", KUBE_SELECTOR_REQUIREMENTS_MAX);
+		return km_fail(
+			err, -EINVAL, "the selector has more than %d requirements", KUBE_SELECTOR_REQUIREMENTS_MAX);
 	*r = (struct requirement){.op = op, .key = strdup(key), .values = calloc(n + 1, sizeof(char *))};
 	s->n++; /* from here on freed with the selector */
 	if (!r->key || !r->values)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		if ((e = check_value(key, i, values[i], err)) < 0)
-			return e;
-		if (!(r->values[r->n_values] = strdup(values[i])))
-			return -ENOMEM;
-		r->n_values++;
-	}
-	if ((op == OP_GREATER || op == OP_LESS) && (n != 1 || parse_number(values[0], &r->number) < 0))
-		return km_fail(err, -EINVAL,
-			"values[0][%.253s]: Invalid value: \"%.64s\": for 'Gt', 'Lt' operators, the value must be an "
-			"integer",
-			key, n ? values[0] : "");
-	qsort(r->values, r->n_values, sizeof(char *), compare_strings);
-	return 0;
+		return km_fail(err, -ENOMEM, "out of memory");
+	check_key(&errors, "key", key);
+	check_values(&errors, r, values, n);
+	if ((e = end_errors(&errors, err)) < 0)
+		return e;
+	for (; r->n_values < n; r->n_values++)
+		if (!(r->values[r->n_values] = strdup(values[r->n_values])))
+			return km_fail(err, -ENOMEM, "out of memory");
+	qsort(r->values, n, sizeof(char *), compare_strings);
+	return op == OP_GREATER || op == OP_LESS ? parse_number(values[0], &r->number) : 0;
 }
 
 /* ---- lexer ---- */
 
 enum token {
 	T_END,
-	T_ERROR,
 	T_WORD,
 	T_COMMA,
 	T_OPEN,
@@ -199,7 +191,6 @@ enum token {
 
 struct parser {
 	const char *p;
-	bool values; /* in a value, "in" and "notin" are words */
 	enum token token;
 	char text[KUBE_SELECTOR_TEXT_MAX + 1]; /* literal of the token */
 };
@@ -235,7 +226,6 @@ static void next(struct parser *x)
 		return;
 	}
 	if (is_special(*start)) {
-		/* upstream takes the longest run of special characters that still is a token */
 		for (size_t i = 0; i < KM_ARRAY_LEN(marks); i++) {
 			n = strlen(marks[i].text);
 			if (strncmp(start, marks[i].text, n) == 0) {
@@ -247,8 +237,6 @@ static void next(struct parser *x)
 	for (n = 0; start[n] && !is_special(start[n]) && !strchr(" \t\r\n", start[n]); n++)
 		;
 	literal(x, T_WORD, start, n);
-	if (x->values)
-		return;
 	if (strcmp(x->text, "in") == 0)
 		x->token = T_IN;
 	else if (strcmp(x->text, "notin") == 0)
@@ -257,57 +245,101 @@ static void next(struct parser *x)
 
 /* ---- parser ---- */
 
+/* "in" and "notin" are operators only where an operator is due; elsewhere they are keys and values. */
+static bool is_word(const struct parser *x)
+{
+	return x->token == T_WORD || x->token == T_IN || x->token == T_NOT_IN;
+}
+
 static int expected(const struct parser *x, const char *what, struct km_err *err)
 {
-	return km_fail(err, -EINVAL, "found '%.128s', expected: %s", x->text, what);
+	return km_fail(err, -EINVAL, "found '%s', expected: %s", x->text, what);
 }
 
-static int parse_values(struct parser *x, char **values, size_t *n, struct km_err *err)
+struct values {
+	char *items[KUBE_SELECTOR_VALUES_MAX]; /* owned */
+	size_t n;
+};
+
+static void values_clear(struct values *v)
 {
-	x->values = true;
-	if (x->token != T_OPEN)
-		return km_fail(err, -EINVAL, "found '%.128s' expected: '('", x->text);
-	next(x);
+	while (v->n > 0)
+		free(v->items[--v->n]);
+}
+
+/* A value that is there already is not added again. */
+static int add_value(struct values *v, const char *text, struct km_err *err)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (strcmp(v->items[i], text) == 0)
+			return 0;
+	if (v->n == KUBE_SELECTOR_VALUES_MAX)
+		return km_fail(err, -EINVAL, "a requirement has more than %d values", KUBE_SELECTOR_VALUES_MAX);
+	if (!(v->items[v->n] = strdup(text)))
+		return km_fail(err, -ENOMEM, "out of memory");
+	v->n++;
+	return 0;
+}
+
+/* What stands between the parentheses; an empty place is the empty value. Ends on the closing one. */
+static int parse_list(struct parser *x, struct values *v, struct km_err *err)
+{
+	int r;
+
 	for (;;) {
-		const char *value = "";
-
-		if (x->token != T_WORD && x->token != T_COMMA && x->token != T_CLOSE)
-			return km_fail(err, -EINVAL, "found '%.128s', expected: ',', ')' or identifier", x->text);
-		if (x->token == T_WORD)
-			value = x->text;
-		if (*n == KUBE_SELECTOR_VALUES_MAX)
-			return km_fail(err, -EINVAL, "a requirement of more than %d values", KUBE_SELECTOR_VALUES_MAX);
-		if (!(values[*n] = strdup(value)))
-			return -ENOMEM;
-		(*n)++;
-		if (x->token == T_WORD)
+		if (is_word(x)) {
+			if ((r = add_value(v, x->text, err)) < 0)
+				return r;
 			next(x);
-		if (x->token == T_CLOSE)
-			break;
-		if (x->token != T_COMMA)
-			return km_fail(err, -EINVAL, "found '%.128s', expected: ',' or ')'", x->text);
-		next(x);
+			if (x->token == T_CLOSE)
+				return 0;
+			if (x->token != T_COMMA)
+				return expected(x, "',' or ')'", err);
+		} else if (x->token == T_COMMA) {
+			if (v->n == 0 && (r = add_value(v, "", err)) < 0)
+				return r;
+			next(x);
+			if ((x->token == T_CLOSE || x->token == T_COMMA) && (r = add_value(v, "", err)) < 0)
+				return r;
+			if (x->token == T_CLOSE)
+				return 0;
+		} else {
+			return expected(x, "',', or identifier", err);
+		}
 	}
-	x->values = false;
+}
+
+static int parse_values(struct parser *x, struct values *v, struct km_err *err)
+{
+	int r;
+
+	if (x->token != T_OPEN)
+		return km_fail(err, -EINVAL, "found '%s' expected: '('", x->text);
 	next(x);
+	if (x->token == T_CLOSE)
+		r = add_value(v, "", err);
+	else if (is_word(x) || x->token == T_COMMA)
+		r = parse_list(x, v, err);
+	else
+		r = expected(x, "',', ')' or identifier", err);
+	if (r < 0)
+		return r;
+	next(x);
+	qsort(v->items, v->n, sizeof(char *), compare_strings);
 	return 0;
 }
 
-static int parse_exact_value(struct parser *x, char **values, size_t *n, struct km_err *err)
+static int parse_exact_value(struct parser *x, struct values *v, struct km_err *err)
 {
-	const char *value = "";
+	int r;
 
-	if (x->token == T_WORD)
-		value = x->text;
-	else if (x->token != T_END && x->token != T_COMMA)
+	if (x->token == T_END || x->token == T_COMMA)
+		return add_value(v, "", err);
+	if (!is_word(x))
 		return expected(x, "identifier", err);
-	if (!(values[0] = strdup(value)))
-		return -ENOMEM;
-	*n = 1;
-	x->values = false;
-	if (x->token == T_WORD)
-		next(x);
-	return 0;
+	r = add_value(v, x->text, err);
+	next(x);
+	return r;
 }
 
 static int parse_operator(struct parser *x, enum op *ret, struct km_err *err)
@@ -335,44 +367,37 @@ static int parse_operator(struct parser *x, enum op *ret, struct km_err *err)
 	default:
 		return expected(x, "in, notin, =, ==, !=, gt, lt", err);
 	}
-	x->values = true;
 	next(x);
 	return 0;
 }
 
 static int parse_requirement(struct parser *x, struct kube_selector *s, struct km_err *err)
 {
+	_cleanup_(values_clear) struct values values = {.n = 0};
+	struct errors errors = {.text = KM_BUF_INIT(ERRORS_MAX_BYTES)};
 	_cleanup_free_ char *key = NULL;
-	char *values[KUBE_SELECTOR_VALUES_MAX];
 	bool negated = x->token == T_NOT;
-	size_t n = 0;
 	enum op op = OP_EXISTS;
 	int r;
 
 	if (negated)
 		next(x);
-	/* "in" and "notin" may also be keys */
-	if (x->token != T_WORD && x->token != T_IN && x->token != T_NOT_IN)
+	if (!is_word(x))
 		return expected(x, "identifier", err);
 	if (!(key = strdup(x->text)))
-		return -ENOMEM;
-	if ((r = check_key(key, err)) < 0)
+		return km_fail(err, -ENOMEM, "out of memory");
+	check_key(&errors, "<nil>", key);
+	if ((r = end_errors(&errors, err)) < 0)
 		return r;
 	next(x);
-	if (negated || x->token == T_END || x->token == T_COMMA) {
-		if (negated)
-			op = OP_NOT_EXISTS;
+	if (negated)
+		return add_requirement(s, key, OP_NOT_EXISTS, NULL, 0, err);
+	if (x->token == T_END || x->token == T_COMMA)
 		return add_requirement(s, key, op, NULL, 0, err);
-	}
-	r = parse_operator(x, &op, err);
-	if (r == 0)
-		r = op == OP_IN || op == OP_NOT_IN ? parse_values(x, values, &n, err)
-						   : parse_exact_value(x, values, &n, err);
-	if (r == 0)
-		r = add_requirement(s, key, op, values, n, err);
-	while (n > 0)
-		free(values[--n]);
-	return r;
+	if ((r = parse_operator(x, &op, err)) < 0)
+		return r;
+	r = op == OP_IN || op == OP_NOT_IN ? parse_values(x, &values, err) : parse_exact_value(x, &values, err);
+	return r < 0 ? r : add_requirement(s, key, op, values.items, values.n, err);
 }
 
 static int parse_all(struct parser *x, struct kube_selector *s, struct km_err *err)
@@ -380,23 +405,22 @@ static int parse_all(struct parser *x, struct kube_selector *s, struct km_err *e
 	next(x);
 	if (x->token == T_END)
 		return 0;
+	if (!is_word(x) && x->token != T_NOT)
+		return expected(x, "!, identifier, or 'end of string'", err);
 	for (;;) {
-		int r;
+		int r = parse_requirement(x, s, err);
 
-		if (x->token != T_WORD && x->token != T_NOT && x->token != T_IN && x->token != T_NOT_IN)
-			return km_fail(
-				err, -EINVAL, "found '%.128s', expected: !, identifier, or 'end of string'", x->text);
-		if ((r = parse_requirement(x, s, err)) < 0) {
+		if (r < 0) {
 			km_err_prefix(err, "unable to parse requirement");
 			return r;
 		}
 		if (x->token == T_END)
 			return 0;
 		if (x->token != T_COMMA)
-			return km_fail(err, -EINVAL, "found '%.128s', expected: ',' or 'end of string'", x->text);
+			return expected(x, "',' or 'end of string'", err);
 		next(x);
-		if (x->token != T_WORD && x->token != T_NOT && x->token != T_IN && x->token != T_NOT_IN)
-			return km_fail(err, -EINVAL, "found '%.128s', expected: identifier after ','", x->text);
+		if (!is_word(x) && x->token != T_NOT)
+			return expected(x, "identifier after ','", err);
 	}
 }
 
@@ -407,7 +431,7 @@ int kube_selector_parse(const char *text, struct kube_selector **ret, struct km_
 	int r;
 
 	if (strlen(text) > KUBE_SELECTOR_TEXT_MAX)
-		return km_fail(err, -EINVAL, "a selector of more than %d bytes", KUBE_SELECTOR_TEXT_MAX);
+		return km_fail(err, -EINVAL, "the selector is longer than %d bytes", KUBE_SELECTOR_TEXT_MAX);
 	s = calloc(1, sizeof(*s));
 	x = calloc(1, sizeof(*x));
 	if (!s || !x)
@@ -421,6 +445,26 @@ int kube_selector_parse(const char *text, struct kube_selector **ret, struct km_
 
 /* ---- LabelSelector objects ---- */
 
+/* Borrows the strings of an array; add_requirement copies them. */
+static int borrow_strings(json_t *array, const char *field, char **values, size_t *ret_n, struct km_err *err)
+{
+	size_t n = json_array_size(array);
+
+	if (array && !json_is_null(array) && !json_is_array(array))
+		return km_fail(err, -EINVAL, "%s is not a list", field);
+	if (n > KUBE_SELECTOR_VALUES_MAX)
+		return km_fail(err, -EINVAL, "%s has more than %d items", field, KUBE_SELECTOR_VALUES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		const char *text = json_string_value(json_array_get(array, i));
+
+		if (!text)
+			return km_fail(err, -EINVAL, "%s[%zu] is not a string", field, i);
+		values[i] = (char *)(uintptr_t)text;
+	}
+	*ret_n = n;
+	return 0;
+}
+
 static int add_expression(struct kube_selector *s, json_t *e, struct km_err *err)
 {
 	static const struct {
@@ -429,47 +473,59 @@ static int add_expression(struct kube_selector *s, json_t *e, struct km_err *err
 	} ops[] = {{"In", OP_IN}, {"NotIn", OP_NOT_IN}, {"Exists", OP_EXISTS}, {"DoesNotExist", OP_NOT_EXISTS}};
 	const char *key = json_string_value(json_object_get(e, "key")),
 		   *op = json_string_value(json_object_get(e, "operator"));
-	json_t *list = json_object_get(e, "values"), *value;
+	struct km_buf quoted = KM_BUF_INIT(ERRORS_MAX_BYTES);
 	char *values[KUBE_SELECTOR_VALUES_MAX];
-	size_t i, n = 0;
+	size_t n = 0;
+	int r = borrow_strings(json_object_get(e, "values"), "values", values, &n, err);
 
-	json_array_foreach(list, i, value)
+	if (r < 0)
+		return r;
+	for (size_t i = 0; op && i < KM_ARRAY_LEN(ops); i++)
+		if (strcmp(op, ops[i].name) == 0)
+			return add_requirement(s, key ? key : "", ops[i].op, values, n, err);
+	kube_add_quoted(&quoted, op ? op : "");
+	r = km_fail(err, -EINVAL, "%s is not a valid label selector operator", quoted.data ? quoted.data : "");
+	km_buf_free(&quoted);
+	return r;
+}
+
+static int add_match_labels(struct kube_selector *s, json_t *labels, struct km_err *err)
+{
+	const char *key;
+	json_t *value;
+
+	if (labels && !json_is_null(labels) && !json_is_object(labels))
+		return km_fail(err, -EINVAL, "matchLabels is not an object");
+	json_object_foreach(labels, key, value)
 	{
-		if (n == KUBE_SELECTOR_VALUES_MAX || !json_is_string(value))
-			return km_fail(err, -EINVAL, "values of \"%.253s\": not strings, or more than %d",
-				key ? key : "", KUBE_SELECTOR_VALUES_MAX);
-		values[n++] = (char *)(uintptr_t)json_string_value(value); /* only copied from */
+		char *text = (char *)(uintptr_t)json_string_value(value); /* borrowed: add_requirement copies it */
+		int r;
+
+		if (!text)
+			return km_fail(err, -EINVAL, "matchLabels[%s] is not a string", key);
+		if ((r = add_requirement(s, key, OP_EQUALS, &text, 1, err)) < 0)
+			return r;
 	}
-	for (i = 0; key && op && i < KM_ARRAY_LEN(ops); i++)
-		if (strcmp(op, ops[i].name) == 0) {
-			if ((ops[i].op == OP_IN || ops[i].op == OP_NOT_IN) != (n > 0))
-				return km_fail(err, -EINVAL, "values: Invalid value: for '%s' on \"%.253s\"", op, key);
-			return add_requirement(s, key, ops[i].op, values, n, err);
-		}
-	return km_fail(err, -EINVAL, "\"%.64s\" is not a valid label selector operator", op ? op : "");
+	return 0;
 }
 
 int kube_selector_decode(json_t *label_selector, struct kube_selector **ret, struct km_err *err)
 {
 	_cleanup_(kube_selector_freep) struct kube_selector *s = calloc(1, sizeof(*s));
-	json_t *value, *e;
-	const char *key;
+	json_t *list = json_object_get(label_selector, "matchExpressions"), *e;
 	size_t i;
 	int r;
 
 	if (!s)
 		return km_fail(err, -ENOMEM, "out of memory");
-	s->nothing = !json_is_object(label_selector);
-	json_object_foreach(json_object_get(label_selector, "matchLabels"), key, value)
-	{
-		char *text = (char *)(uintptr_t)json_string_value(value); /* only copied from */
-
-		if (!text)
-			return km_fail(err, -EINVAL, "matchLabels \"%.253s\" is no string", key);
-		if ((r = add_requirement(s, key, OP_EQUALS, &text, 1, err)) < 0)
-			return r;
-	}
-	json_array_foreach(json_object_get(label_selector, "matchExpressions"), i, e)
+	s->nothing = !label_selector || json_is_null(label_selector);
+	if (!s->nothing && !json_is_object(label_selector))
+		return km_fail(err, -EINVAL, "the label selector is not an object");
+	if ((r = add_match_labels(s, json_object_get(label_selector, "matchLabels"), err)) < 0)
+		return r;
+	if (list && !json_is_null(list) && !json_is_array(list))
+		return km_fail(err, -EINVAL, "matchExpressions is not a list");
+	json_array_foreach(list, i, e)
 	{
 		if ((r = add_expression(s, e, err)) < 0)
 			return r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Label selectors as k8s.io/apimachinery/pkg/labels reads them: =, ==, !=, in, notin, KEY, !KEY, gt (>), lt (<), joined
- * by commas; error texts are upstream's.
+ * by commas; error texts are upstream's (Kubernetes 1.36). Limits are ours, with texts of their own.
  */
 #pragma once
 
@@ -14,10 +14,10 @@
 
 struct kube_selector;
 
-/* An empty text selects everything. -EINVAL with upstream's text. */
+/* An empty text selects everything. -EINVAL with upstream's text, cut to what an error holds; -ENOMEM. */
 int kube_selector_parse(const char *text, struct kube_selector **ret, struct km_err *err) _must_check_;
-/* From a LabelSelector object (matchLabels, matchExpressions); NULL selects nothing, {} everything, as in apimachinery.
- */
+/* From a LabelSelector object (matchLabels, matchExpressions); NULL or null selects nothing, {} everything, as in
+ * apimachinery. -EINVAL also for members of the wrong type. */
 int kube_selector_decode(json_t *label_selector, struct kube_selector **ret, struct km_err *err) _must_check_;
 void kube_selector_free(struct kube_selector *selector); /* NULL is fine */
 void kube_selector_freep(struct kube_selector **selector);
