@@ -582,6 +582,10 @@ static void test_no_descriptors(void **state)
 {
 	struct scene s = {0};
 
+	/* valgrind emulates the limit by closing what the kernel has accepted: the client that should wait is cut. Runs
+	 * natively and under sanitizers. */
+	if (getenv("KMETRICSD_TEST_SLOW"))
+		skip();
 	scene_open(&s, scene_answer);
 	play(&s, starving_client);
 	assert_true(s.ok[0]);
