@@ -104,6 +104,9 @@ static int find_host(struct daemon *d, struct km_err *err)
 		.addresses = (const char *const *)d->host->addresses,
 		.n_addresses = d->host->n_addresses,
 		.keeper_paths = &d->keeper_paths,
+		.kubeconfig_given =
+			*((const struct kubernetes_options *)km_config_section(d->config, &kubernetes_section))
+				 ->kubeconfig != '\0',
 	};
 	return 0;
 }
@@ -131,6 +134,9 @@ static int join_cluster(struct daemon *d, struct km_err *err)
 		(r = kube_client_new(d->loop, d->access, "kmetricsd/" KM_VERSION, &d->client, err)) < 0 ||
 		(r = kube_cluster_new(d->client, &d->cluster, err)) < 0 || (r = daemon_watch_access(d, err)) < 0)
 		return r;
+	/* A kubeconfig's certificate is what kubelets see too, as with metrics-server. */
+	if (d->context.kubeconfig_given && d->access->identity && !d->identities.current[KM_ROLE_API_CLIENT])
+		km_identity_publish(&d->identities, KM_ROLE_API_CLIENT, d->access->identity);
 	d->context.client = d->client;
 	d->context.cluster = d->cluster;
 	d->context.cluster_roots = d->access->roots;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The contract every module fulfils. A static registry (cmd/run.c) lists them in order; a module whose INI section is absent or has `enabled = no`
- * is not started at all. The four feature modules know core, net, kube and what stands here, never one another.
+ * The contract every module fulfils. A static registry (cmd/run.c) lists them in order; a module whose INI section is
+ * absent or has `enabled = no` is not started at all. The four feature modules know core, net, kube and what stands
+ * here, never one another.
  */
 #pragma once
 
@@ -23,16 +24,18 @@ struct km_context {
 	struct kube_client *client;
 	struct kube_cluster *cluster;
 	struct km_identity_hub *identities;
-	const char *state_dir; /* "/var/lib/kmetricsd" */
-	const char *node_name; /* this host's node name */
+	const char *state_dir;        /* "/var/lib/kmetricsd" */
+	const char *node_name;        /* this host's node name */
 	const char *const *addresses; /* this host's addresses (serving certificate) */
 	size_t n_addresses;
 	const struct keeper_paths *keeper_paths; /* where this host's certificates are */
-	STACK_OF(X509) * cluster_roots;          /* what verifies the API server (and, by custom, kubelets); NULL: not known */
-	bool stopping;         /* SIGTERM has been seen */
+	STACK_OF(X509) *cluster_roots; /* what verifies the API server (and, by custom, kubelets); NULL: not known */
+	bool kubeconfig_given;         /* the INI names a kubeconfig: no API client certificate of our own is needed */
+	bool stopping;                 /* SIGTERM has been seen */
 };
 
-/* One counter or gauge of a module's state struct; declared once, shown by `kmetricsd status` and documented from here. */
+/* One counter or gauge of a module's state struct; declared once, shown by `kmetricsd status` and documented from here.
+ */
 struct km_counter {
 	const char *name; /* snake_case with unit: "scrapes_total" */
 	const char *help;
@@ -53,15 +56,17 @@ struct km_module {
 	size_t n_counters;
 
 	/* All optional, called in this order. self is the module's own, made by init. */
-	int (*init)(struct km_context *ctx, void **ret_self, struct km_err *err); /* before the loop runs; may block a little; no network */
-	int (*start)(void *self, struct km_err *err);                           /* listen, subscribe, arm timers */
-	/* A new configuration. prepare does all that can fail, without effect; commit cannot fail. discard undoes a prepare whose sibling failed. */
+	int (*init)(struct km_context *ctx, void **ret_self,
+		struct km_err *err);                  /* before the loop runs; may block a little; no network */
+	int (*start)(void *self, struct km_err *err); /* listen, subscribe, arm timers */
+	/* A new configuration. prepare does all that can fail, without effect; commit cannot fail. discard undoes a
+	 * prepare whose sibling failed. */
 	int (*reload_prepare)(void *self, const struct km_config *config, struct km_err *err);
 	void (*reload_commit)(void *self);
 	void (*reload_discard)(void *self);
 	void (*stop)(void *self, km_loop_fn stopped, void *arg); /* drain; calls stopped when done (may be at once) */
 	void (*fini)(void *self);
 	void (*health)(void *self, struct km_health *ret);
-	json_t *(*status)(void *self);               /* details for `kmetricsd status -o json`; new reference */
+	json_t *(*status)(void *self); /* details for `kmetricsd status -o json`; new reference */
 	const void *(*counters_base)(void *self);
 };

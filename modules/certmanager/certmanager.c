@@ -113,6 +113,7 @@ struct certmanager {
 struct renewal {
 	struct certmanager *owner; /* NULL: the module is gone */
 	struct own_config own;
+	bool no_client; /* the INI's kubeconfig is used instead */
 	struct {
 		struct km_identity *id;
 		bool created;
@@ -204,6 +205,8 @@ static int init(struct km_context *ctx, void **ret_self, struct km_err *err)
 		struct km_err one = {0};
 		bool created;
 
+		if (role == KM_ROLE_API_CLIENT && ctx->kubeconfig_given)
+			continue;
 		if (own_ensure_pair(&m->own, leaf_of(role), &id, &created, NULL, &one) < 0) {
 			m->counters.failures_total++;
 			km_log_m(LOG_ERR, "no %s certificate of our own: %s", role_name(role), one.text);
@@ -231,9 +234,12 @@ static void renew_work(void *arg)
 {
 	struct renewal *n = arg;
 
-	for (enum km_identity_role role = 0; role < KM_ROLE_N; role++)
+	for (enum km_identity_role role = 0; role < KM_ROLE_N; role++) {
+		if (role == KM_ROLE_API_CLIENT && n->no_client)
+			continue;
 		n->role[role].error = own_ensure_pair(
 			&n->own, leaf_of(role), &n->role[role].id, &n->role[role].created, NULL, &n->role[role].err);
+	}
 }
 
 static void renew_done(void *arg)
@@ -267,6 +273,7 @@ static void look(void *arg)
 
 	if (n) {
 		n->owner = m;
+		n->no_client = m->ctx->kubeconfig_given;
 		n->own = m->own; /* borrows what lives as long as the process's context */
 		if (km_loop_work(m->ctx->loop, renew_work, renew_done, n) == 0) {
 			m->renewal = n;
