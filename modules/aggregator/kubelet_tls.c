@@ -1,247 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The judgement; see the header. */
 #include "aggregator/kubelet_tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "core/map.h"
+#define UNKNOWN_AUTHORITY "x509: certificate signed by unknown authority" /* km_x509_verify's words */
 
-#define UID_MAX 128
-
-struct pin {
-	char *uid;
-	char *node; /* for people who read the file */
-	bool verified;
-	char fingerprint[KM_FINGERPRINT_MAX]; /* "" when verified */
-};
-
-struct agg_pins {
-	struct km_map map; /* uid -> struct pin, owned */
-	bool changed, damaged;
-};
-
-int agg_pins_new(struct agg_pins **ret)
-{
-	struct agg_pins *p = calloc(1, sizeof(*p));
-
-	if (!p)
-		return -ENOMEM;
-	*ret = p;
-	return 0;
-}
-
-static void free_pin(struct pin *pin)
-{
-	free(pin->uid);
-	free(pin->node);
-	free(pin);
-}
-
-void agg_pins_free(struct agg_pins *p)
-{
-	struct km_map_entry *e;
-	size_t i = 0;
-
-	if (!p)
-		return;
-	while ((e = km_map_next(&p->map, &i)))
-		free_pin(e->value);
-	km_map_free(&p->map);
-	free(p);
-}
-
-static struct pin *find(const struct agg_pins *p, const char *uid)
-{
-	return km_map_get(&p->map, uid, strlen(uid));
-}
-
-static int set(struct agg_pins *p, const char *uid, const char *node, bool verified, const char *fingerprint)
-{
-	struct pin *pin = find(p, uid);
-
-	if (!pin) {
-		if (p->map.count >= AGG_PINS_MAX)
-			return -ENOSPC;
-		pin = calloc(1, sizeof(*pin));
-		if (!pin || !(pin->uid = strdup(uid)) || !(pin->node = strdup(node)) ||
-			km_map_put(&p->map, pin->uid, strlen(pin->uid), pin, NULL) < 0) {
-			if (pin)
-				free_pin(pin);
-			return -ENOMEM;
-		}
-	}
-	pin->verified = verified;
-	snprintf(pin->fingerprint, sizeof(pin->fingerprint), "%s", fingerprint);
-	p->changed = true;
-	return 0;
-}
-
-static bool is_fingerprint(const char *s)
-{
-	return strlen(s) == KM_FINGERPRINT_MAX - 1 && s[strspn(s, "0123456789abcdef")] == '\0';
-}
-
-static int parse_one(struct agg_pins *p, const char *uid, json_t *o)
-{
-	const char *node = json_string_value(json_object_get(o, "node")),
-		   *pinned = json_string_value(json_object_get(o, "sha256"));
-	bool verified = json_is_true(json_object_get(o, "verified"));
-
-	if (!node || strlen(uid) > UID_MAX || (verified ? pinned != NULL : !pinned || !is_fingerprint(pinned)))
-		return -EBADMSG;
-	return set(p, uid, node, verified, verified ? "" : pinned);
-}
-
-int agg_pins_parse(struct agg_pins *p, const char *text, size_t len, struct km_err *err)
-{
-	json_error_t problem = {.line = 0};
-	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &problem), *nodes = json_object_get(root, "nodes"),
-	       *o;
-	const char *uid;
-	int r = json_is_object(nodes) && json_integer_value(json_object_get(root, "version")) == AGG_PINS_VERSION
-			? 0
-			: -EBADMSG;
-
-	json_object_foreach(nodes, uid, o)
-	{
-		if (r == 0)
-			r = parse_one(p, uid, o);
-	}
-	json_decref(root);
-	p->changed = false;
-	if (r == -EBADMSG) {
-		/* To start afresh silently would hand the first use to whoever damaged the file. */
-		p->damaged = true;
-		return km_fail(err, r,
-			"%s cannot be read (line %d): kubelets whose certificate no CA has signed are refused until it "
-			"is mended; or remove it and restart kmetricsd to pin them anew",
-			AGG_PINS_FILE, problem.line);
-	}
-	return r < 0 ? km_fail(err, r, "%s: %s", AGG_PINS_FILE, strerror(-r)) : 0;
-}
-
-char *agg_pins_print(const struct agg_pins *p, size_t *ret_len)
-{
-	json_t *nodes = json_object(), *root = json_pack("{s:i, s:o}", "version", AGG_PINS_VERSION, "nodes", nodes);
-	struct km_map_entry *e;
-	char *text;
-	size_t i = 0;
-
-	while ((e = km_map_next(&p->map, &i))) {
-		const struct pin *pin = e->value;
-
-		json_object_set_new(nodes, pin->uid,
-			pin->verified ? json_pack("{s:s, s:b}", "node", pin->node, "verified", 1)
-				      : json_pack("{s:s, s:s}", "node", pin->node, "sha256", pin->fingerprint));
-	}
-	text = root ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
-	json_decref(root);
-	if (text)
-		*ret_len = strlen(text);
-	return text;
-}
-
-bool agg_pins_changed(struct agg_pins *p)
-{
-	bool changed = p->changed;
-
-	p->changed = false;
-	return changed;
-}
-
-void agg_pins_forget(struct agg_pins *p, const char *uid)
-{
-	struct pin *pin = km_map_remove(&p->map, uid, strlen(uid));
-
-	if (!pin)
-		return;
-	free_pin(pin);
-	p->changed = true;
-}
-
-/* Whether the certificate says that it is this node's: by the address or name dialled, by the node's name, or as
- * kubelets are named (spec certs-and-wiring 8, row 11). */
-static int check_name(const struct agg_tls_question *q, struct km_err *err)
+static bool is_ip(const char *text)
 {
 	unsigned char scratch[sizeof(struct in6_addr)];
-	bool ip = inet_pton(AF_INET, q->address, scratch) == 1 || inet_pton(AF_INET6, q->address, scratch) == 1;
-	_cleanup_free_ char *cn = km_x509_cn(q->leaf);
+
+	return inet_pton(AF_INET, text, scratch) == 1 || inet_pton(AF_INET6, text, scratch) == 1;
+}
+
+static bool carries(X509 *cert, const char *name)
+{
+	return is_ip(name) ? km_x509_has_ip(cert, name) : km_x509_has_dns(cert, name);
+}
+
+static bool is_for_node(const struct agg_tls_question *q, const char *cn)
+{
 	char expected[300];
 
+	if (carries(q->leaf, q->dialled) || carries(q->leaf, q->address) || carries(q->leaf, q->node) ||
+		(q->hostname && carries(q->leaf, q->hostname)))
+		return true;
 	snprintf(expected, sizeof(expected), "system:node:%s", q->node);
-	if ((ip ? km_x509_has_ip(q->leaf, q->address) : km_x509_has_dns(q->leaf, q->address)) ||
-		km_x509_has_dns(q->leaf, q->node) || (cn && strcmp(cn, expected) == 0))
-		return 0;
-	return km_fail(err, -EKEYREJECTED,
-		"the kubelet's certificate is signed by the CA but is for somebody else (CN \"%.64s\"; neither %s nor "
-		"node %s is among its names): is this another host's certificate or address?",
-		cn ? cn : "", q->address, q->node);
+	return cn && strcmp(cn, expected) == 0;
 }
 
 static int verify(const struct agg_tls_question *q, struct km_err *err)
 {
-	int r;
+	_cleanup_free_ char *cn = NULL;
+	int r = km_x509_verify(q->roots, q->leaf, q->chain, KM_X509_SERVER, q->now_s, err);
 
-	if (!q->roots || sk_X509_num(q->roots) == 0)
-		return km_fail(err, -EKEYREJECTED, "x509: no CA is known that could have signed it");
-	r = km_x509_verify(q->roots, q->leaf, q->chain, KM_X509_SERVER, q->now_s, err);
-	return r < 0 ? r : check_name(q, err);
+	if (r < 0)
+		return r;
+	cn = km_x509_cn(q->leaf);
+	if (is_for_node(q, cn))
+		return 0;
+	return km_fail(err, -EKEYREJECTED,
+		"it is signed by the CA, but for another host (CN \"%.64s\"; neither %.64s nor %.64s is among its "
+		"names)",
+		cn ? cn : "", q->dialled, q->node);
 }
 
-static int judge_pin(struct agg_pins *p, const struct agg_tls_question *q, struct km_err *err)
+/*
+ * Whether the certificate claims to come from a CA of ours, good or not: asked at a time when it was valid, because
+ * verification ends with the first thing that is wrong.
+ */
+static bool is_ours(const struct agg_tls_question *q)
 {
-	const struct pin *pin = find(p, q->uid);
-	char fingerprint[KM_FINGERPRINT_MAX];
-	int r;
+	struct km_err why = {0};
+	int r = km_x509_verify(q->roots, q->leaf, q->chain, KM_X509_SERVER, km_x509_not_after(q->leaf), &why);
 
-	km_x509_fingerprint(q->leaf, fingerprint);
-	if (pin && !pin->verified) {
-		if (strcmp(pin->fingerprint, fingerprint) == 0)
+	return r == 0 || strncmp(why.text, UNKNOWN_AUTHORITY, strlen(UNKNOWN_AUTHORITY)) != 0;
+}
+
+static int judge_pin(const struct agg_tls_question *q, const struct agg_pin *pin, struct km_err *err)
+{
+	char sha256[KM_FINGERPRINT_MAX];
+
+	km_x509_fingerprint(q->leaf, sha256);
+	if (pin && *pin->sha256) {
+		if (strcmp(pin->sha256, sha256) == 0)
 			return AGG_TLS_PINNED;
-		return km_fail(err, -EKEYREJECTED,
-			"the kubelet's certificate has changed: SHA-256 %s is pinned, now it shows %s. If the kubelet "
-			"was re-installed or has renewed its self-signed certificate, remove \"%s\" from %s in "
-			"state-dir and restart kmetricsd; if not, somebody answers in its place",
-			pin->fingerprint, fingerprint, q->uid, AGG_PINS_FILE);
+		return km_fail(err, -EKEYREVOKED,
+			"the kubelet's certificate has changed: its SHA-256 is %s, pinned is %s. If the kubelet was "
+			"set up anew or given a new certificate, remove the entry \"%s\" from %s and run systemctl "
+			"reload kmetricsd; if not, somebody else answers in its place",
+			sha256, pin->sha256, q->uid, q->pins_path);
 	}
-	if (p->damaged)
+	switch (agg_pins_may_add(q->pins, q->uid)) {
+	case 0:
+		return AGG_TLS_PIN_NEW;
+	case -EBADMSG:
 		return km_fail(err, -EKEYREJECTED,
-			"%s is damaged: no certificate is pinned until it is mended, or removed and kmetricsd "
-			"restarted",
-			AGG_PINS_FILE);
-	if (strlen(q->uid) == 0 || strlen(q->uid) > UID_MAX)
-		return km_fail(err, -EKEYREJECTED, "the Node has no usable UID to pin its certificate to");
-	r = set(p, q->uid, q->node, false, fingerprint);
-	return r < 0 ? km_fail(err, -EKEYREJECTED, "its certificate cannot be pinned: %s", strerror(-r))
-		     : AGG_TLS_PINNED_NEW;
+			"its certificate is not pinned, because %s is damaged; mend it, or remove it to trust every "
+			"kubelet anew at first sight, and run systemctl reload kmetricsd",
+			q->pins_path);
+	case -ENOSPC:
+		return km_fail(err, -EKEYREJECTED,
+			"its certificate is not pinned, because %s has %d entries; remove those of nodes that are gone "
+			"and run systemctl reload kmetricsd",
+			q->pins_path, AGG_PINS_MAX);
+	default:
+		return km_fail(err, -EKEYREJECTED, "its certificate cannot be pinned: the Node has no usable UID");
+	}
 }
 
-int agg_pins_judge(struct agg_pins *p, const struct agg_tls_question *q, struct km_err *err)
+static int judge_auto(const struct agg_tls_question *q, const struct agg_pin *pin, struct km_err *err)
 {
-	const struct pin *pin = find(p, q->uid);
+	struct km_err why = {0};
+	char sha256[KM_FINGERPRINT_MAX];
+
+	if (sk_X509_num(q->roots) <= 0)
+		return km_fail(err, -EKEYREJECTED,
+			"the kubelet's certificate cannot be judged: the cluster CA is not known (yet); set "
+			"kubelet-certificate-authority, or kubelet-tls = pin");
+	if (verify(q, &why) == 0)
+		return AGG_TLS_VERIFIED;
+	if (is_ours(q))
+		return km_fail(err, -EKEYREJECTED,
+			"the kubelet's certificate is refused: %s. Give it a right one, or set kubelet-tls = pin",
+			why.text);
+	if (!pin || !pin->verified)
+		return judge_pin(q, pin, err);
+	km_x509_fingerprint(q->leaf, sha256);
+	return km_fail(err, -EKEYREVOKED,
+		"no CA of ours has signed the kubelet's certificate (SHA-256 %s), but it had one that verified before. "
+		"Give it a certificate of the CA; or, if it is right, remove the entry \"%s\" from %s and run "
+		"systemctl reload kmetricsd; if not, somebody else answers in its place",
+		sha256, q->uid, q->pins_path);
+}
+
+int agg_kubelet_judge(const struct agg_tls_question *q, struct km_err *err)
+{
+	const struct agg_pin *pin = agg_pins_find(q->pins, q->uid);
 	struct km_err why = {0};
 
-	if (q->mode == AGG_TLS_INSECURE)
+	switch (q->mode) {
+	case AGG_TLS_INSECURE:
 		return AGG_TLS_UNCHECKED;
-	if (q->mode == AGG_TLS_PIN)
-		return judge_pin(p, q, err);
-	if (verify(q, &why) == 0) {
-		if (!pin || !pin->verified)
-			(void)!set(p, q->uid, q->node, true,
-				""); /* without room for the note only the downgrade protection is lost */
-		return AGG_TLS_VERIFIED;
+	case AGG_TLS_PIN:
+		return judge_pin(q, pin, err);
+	case AGG_TLS_AUTO:
+		return judge_auto(q, pin, err);
+	case AGG_TLS_VERIFY:
+		break;
 	}
-	/* Signed by the CA but expired or for another host is never a matter for pinning: only a certificate that
-	 * stands outside the CA is. */
-	if (q->mode == AGG_TLS_AUTO && (!pin || !pin->verified) && strstr(why.text, "unknown authority"))
-		return judge_pin(p, q, err);
-	if (q->mode == AGG_TLS_AUTO && (!pin || !pin->verified) && (!q->roots || sk_X509_num(q->roots) == 0))
-		return km_fail(err, -EKEYREJECTED, "%s", why.text);
-	return km_fail(err, -EKEYREJECTED, "the kubelet's certificate cannot be verified: %s%s", why.text,
-		pin && pin->verified ? "; it has verified before, so it is not pinned instead"
-				     : "; give it a certificate of the CA, or set kubelet-certificate-authority, or "
-				       "kubelet-tls = pin");
+	if (verify(q, &why) == 0)
+		return AGG_TLS_VERIFIED;
+	return km_fail(err, -EKEYREJECTED,
+		"the kubelet's certificate is refused: %s. Give it a certificate of the CA, or set "
+		"kubelet-certificate-authority, or kubelet-tls = auto",
+		why.text);
 }

@@ -17,13 +17,17 @@ struct agg_scraper_counters {
 		pins_refused_total;
 };
 
-/* roots: what verifies kubelets (cluster CA or kubelet-certificate-authority); identity: our client certificate. */
+/*
+ * roots: what verifies kubelets (cluster CA or kubelet-certificate-authority); identity: our client certificate, may be
+ * NULL. Both are referenced. options are borrowed, with what they point to, until the next successful reconfigure.
+ */
 int agg_scraper_new(struct km_context *ctx, const struct agg_options *options, struct agg_store *store,
 	STACK_OF(X509) *roots, struct km_identity *identity, struct agg_scraper **ret, struct km_err *err) _must_check_;
 void agg_scraper_free(struct agg_scraper *s); /* NULL is fine */
 /* The node came, changed or went (from the cluster's listener). */
 void agg_scraper_node(struct agg_scraper *s, const struct kube_node *before, const struct kube_node *now);
-/* New options, trust or identity take effect at each node's next scrape. -errno with nothing changed. */
+/* New options, trust or identity take effect at each node's next scrape; the file of pins is read again. -errno with
+ * nothing changed. */
 int agg_scraper_reconfigure(struct agg_scraper *s, const struct agg_options *options, STACK_OF(X509) *roots,
 	struct km_identity *identity, struct km_err *err) _must_check_;
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Addresses and paths; see the header. */
 #include "aggregator/target.h"
 
+#include <errno.h>
 #include <string.h>
 
 static bool has(const struct agg_target *t, const char *host)
@@ -24,4 +26,94 @@ void agg_target_of(const struct kube_node *node, const struct agg_options *optio
 				!has(ret, a->address))
 				ret->hosts[ret->n_hosts++] = a->address;
 		}
+}
+
+/* ---- which address ---- */
+
+void agg_walk_reset(struct agg_walk *w, size_t n)
+{
+	*w = (struct agg_walk){.n = (unsigned)n};
+}
+
+static bool one_only(const struct agg_walk *w)
+{
+	return w->proven || w->n <= 1 || w->rounds % 2 == 0;
+}
+
+void agg_walk_begin(struct agg_walk *w)
+{
+	w->tried = 0;
+	if (w->proven || w->n == 0)
+		return;
+	w->rounds++;
+	if (one_only(w))
+		w->at = (w->rounds / 2 - (w->n > 1)) % w->n;
+}
+
+uint64_t agg_walk_share(const struct agg_walk *w, uint64_t left)
+{
+	return one_only(w) ? left : left / (w->n - w->tried);
+}
+
+/* Nobody is there; or somebody who speaks no TLS, or breaks it off: it may be another host's address. */
+static bool is_unreached(int error)
+{
+	return error == -EPROTO || error == -ECONNREFUSED || error == -ECONNRESET || error == -EHOSTUNREACH ||
+	       error == -ENETUNREACH || error == -ENOENT;
+}
+
+bool agg_walk_failed(struct agg_walk *w, int error)
+{
+	if (error == -ETIMEDOUT) {
+		/* the time of an address that is believed in is used up */
+		if (one_only(w)) {
+			if (w->proven && ++w->timeouts == AGG_PROVEN_TIMEOUTS)
+				agg_walk_reset(w, w->n);
+			return false;
+		}
+	} else if (!is_unreached(error)) {
+		return false; /* somebody is there: what is wrong would be wrong elsewhere too */
+	}
+	if (++w->tried >= w->n)
+		return false;
+	w->at = (w->at + 1) % w->n;
+	return true;
+}
+
+void agg_walk_worked(struct agg_walk *w)
+{
+	w->proven = true;
+	w->timeouts = 0;
+}
+
+/* ---- which path ---- */
+
+const char *const agg_path_text[AGG_PATHS] = {
+	[AGG_PATH_RESOURCE] = "/metrics/resource",
+	[AGG_PATH_RESOURCE_ALPHA] = "/metrics/resource/v1alpha1",
+	[AGG_PATH_SUMMARY] = "/stats/summary?only_cpu_and_memory=true",
+};
+
+void agg_path_begin(struct agg_path_walk *w, uint64_t now_us)
+{
+	w->tried = 0;
+	w->at = now_us - w->settled_us >= AGG_PATH_PROBE_US ? AGG_PATH_RESOURCE : w->settled;
+}
+
+bool agg_path_missing(struct agg_path_walk *w)
+{
+	if (++w->tried == AGG_PATHS)
+		return false;
+	w->at = (w->at + 1) % AGG_PATHS;
+	return true;
+}
+
+bool agg_path_worked(struct agg_path_walk *w, uint64_t now_us)
+{
+	bool changed = w->at != w->settled;
+
+	w->settled = w->at;
+	if (changed || now_us - w->settled_us >= AGG_PATH_PROBE_US)
+		w->settled_us = now_us;
+	return changed;
 }
