@@ -125,8 +125,10 @@ static bool timestamp(const char *p, const char *end, int64_t request_ns, int64_
 	}
 	if (ms > INT64_MAX / NS_PER_MS)
 		return false;
+	if (!agg_timestamp_ok(ms * NS_PER_MS, request_ns))
+		return false;
 	*ret = ms * NS_PER_MS;
-	return agg_timestamp_ok(*ret, request_ns);
+	return true;
 }
 
 /* The quoted value at l->p: borrowed as it stands, or unescaped into scratch. l->p is then behind the closing quote. */
