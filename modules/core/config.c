@@ -8,7 +8,8 @@
 #include "core/config_private.h"
 #include "core/file.h"
 
-#define ENABLED "enabled"
+#define ENABLED      "enabled"
+#define DISTANCE_MAX 64 /* bytes of a name that a suggestion is looked for */
 
 /* All strings of a configuration; freed together. */
 struct chunk {
@@ -20,6 +21,7 @@ struct section_state {
 	void *conf;
 	unsigned line; /* of [section]; 0: not in the file */
 	bool enabled;
+	bool bad;            /* something is wrong in it, so that its check would judge values nobody wrote */
 	unsigned *key_lines; /* one a row; 0: default */
 	unsigned enabled_line;
 };
@@ -141,31 +143,31 @@ struct parse {
 	struct km_config *config;
 	struct km_diag *diag;
 	ssize_t section; /* -1: none yet; -2: an unknown one, whose keys are passed over */
+	size_t errors;   /* of diag, as far as they have been put down to a section */
 	bool no_memory;
 };
 
-/* Levenshtein distance, as far as it matters for "did you mean". */
+/* How many letters must be changed, added, dropped or swapped with their neighbour to get from a to b. */
 static size_t distance(const char *a, const char *b)
 {
-	size_t la = strlen(a), lb = strlen(b), row[65];
+	size_t la = strlen(a), lb = strlen(b), rows[3][DISTANCE_MAX + 1];
 
-	if (la > 64 || lb > 64)
+	if (la > DISTANCE_MAX || lb > DISTANCE_MAX)
 		return SIZE_MAX;
 	for (size_t j = 0; j <= lb; j++)
-		row[j] = j;
+		rows[0][j] = j;
 	for (size_t i = 1; i <= la; i++) {
-		size_t diagonal = row[0];
+		size_t *row = rows[i % 3], *above = rows[(i - 1) % 3], *two_above = rows[(i + 1) % 3];
 
 		row[0] = i;
 		for (size_t j = 1; j <= lb; j++) {
-			size_t up = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-
-			best = KM_MIN(best, KM_MIN(up, row[j - 1]) + 1);
-			diagonal = up;
-			row[j] = best;
+			row[j] = KM_MIN(above[j], row[j - 1]) + 1;
+			row[j] = KM_MIN(row[j], above[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				row[j] = KM_MIN(row[j], two_above[j - 2] + 1);
 		}
 	}
-	return row[lb];
+	return rows[la % 3][lb];
 }
 
 static const char *nearest(const char *name, const char *best, const char *candidate)
@@ -173,6 +175,14 @@ static const char *nearest(const char *name, const char *best, const char *candi
 	size_t d = distance(name, candidate);
 
 	return d <= KM_MAX(strlen(name) / 3, 1) && (!best || d < distance(name, best)) ? candidate : best;
+}
+
+/* Errors since the last call belong to the section that was being read. */
+static void attribute_errors(struct parse *p)
+{
+	if (p->diag->errors != p->errors && p->section >= 0)
+		p->config->state[p->section].bad = true;
+	p->errors = p->diag->errors;
 }
 
 static void begin_section(struct parse *p, const struct km_ini_line *line)
@@ -224,9 +234,12 @@ static void set_value(struct parse *p, const struct km_ini_line *line)
 	struct km_err err = {0};
 	int r;
 
-	if (!section->on_when_absent && strcmp(line->name, ENABLED) == 0) {
-		set_enabled(p, state, line);
-		return;
+	if (!section->on_when_absent) {
+		if (strcmp(line->name, ENABLED) == 0) {
+			set_enabled(p, state, line);
+			return;
+		}
+		guess = nearest(line->name, guess, ENABLED);
 	}
 	for (size_t i = 0; i < section->n_opts; i++) {
 		const struct km_opt *row = &section->opts[i];
@@ -260,12 +273,16 @@ static void on_line(const struct km_ini_line *line, void *arg)
 {
 	struct parse *p = arg;
 
-	if (line->kind == KM_INI_SECTION)
+	attribute_errors(p);
+	if (line->kind == KM_INI_BROKEN_SECTION)
+		p->section = -2;
+	else if (line->kind == KM_INI_SECTION)
 		begin_section(p, line);
-	else if (p->section >= 0)
+	else if (line->kind == KM_INI_PAIR && p->section >= 0)
 		set_value(p, line);
-	else if (p->section == -1)
+	else if (line->kind == KM_INI_PAIR && p->section == -1)
 		km_diag_add(p->diag, line->number, "%.64s stands before the first [section]", line->name);
+	attribute_errors(p);
 }
 
 static int new_config(const struct km_section *const *sections, const char *path, struct km_config **ret)
@@ -328,10 +345,11 @@ int km_config_parse(const struct km_section *const *sections, const char *path, 
 		km_ini_scan(text, len, diag, on_line, &p);
 	if (p.no_memory)
 		return -ENOMEM;
+	attribute_errors(&p); /* of the last lines */
 	diag->config = c;
-	for (size_t i = 0; i < c->n && diag->errors == 0; i++) {
+	for (size_t i = 0; i < c->n; i++) {
 		diag->section = i;
-		if (c->sections[i]->check && in_force(c, i))
+		if (c->sections[i]->check && in_force(c, i) && !c->state[i].bad)
 			c->sections[i]->check(c->state[i].conf, diag);
 	}
 	diag->config = NULL;
@@ -428,6 +446,26 @@ void km_config_show(const struct km_config *config, struct km_buf *out)
 	}
 }
 
+/* What a row without a default holds, as text. */
+static const char *zero_text(const struct km_opt *row)
+{
+	switch (row->type) {
+	case KM_OPT_BOOL:
+		return "no";
+	case KM_OPT_INT:
+	case KM_OPT_DOUBLE:
+	case KM_OPT_DURATION:
+		return "0";
+	case KM_OPT_ENUM:
+		return row->choices[0];
+	case KM_OPT_STRING:
+	case KM_OPT_PATH:
+	case KM_OPT_LIST:
+		break;
+	}
+	return "";
+}
+
 static void sample_row(const struct km_opt *row, struct km_buf *out)
 {
 	km_buf_addf(out, "\n# %s\n", row->doc);
@@ -439,7 +477,7 @@ static void sample_row(const struct km_opt *row, struct km_buf *out)
 	}
 	if (row->flags & KM_OPT_NO_RELOAD)
 		km_buf_adds(out, "# (takes effect at the next start)\n");
-	km_buf_addf(out, "#%s = %s\n", row->key, row->dflt ? row->dflt : row->type == KM_OPT_BOOL ? "no" : "");
+	km_buf_addf(out, "#%s = %s\n", row->key, row->dflt ? row->dflt : zero_text(row));
 }
 
 void km_config_sample(const struct km_section *const *sections, struct km_buf *out)

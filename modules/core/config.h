@@ -13,7 +13,7 @@
 enum km_opt_type {
 	KM_OPT_BOOL,     /* bool: yes|no|true|false|on|off|1|0 */
 	KM_OPT_INT,      /* int64_t; min..max */
-	KM_OPT_DOUBLE,   /* double; min..max are compared after multiplication by 1000 */
+	KM_OPT_DOUBLE,   /* double, at most 15 digits; min..max in thousandths */
 	KM_OPT_DURATION, /* int64_t nanoseconds, written as "15s", "5m0s"; min..max in nanoseconds */
 	KM_OPT_STRING,   /* const char *, "" when unset */
 	KM_OPT_PATH,     /* const char *, "" or absolute */
@@ -54,8 +54,8 @@ struct km_section {
 	bool on_when_absent; /* [daemon], [kubernetes]: in force with defaults even if the section is not in the file.
 				Others: an absent section is off */
 	bool off_in_sample;  /* km_config_sample prints `enabled = no` for it (else `enabled = yes`) */
-	/* Checks that concern several options at once (only when the section is in force) (may be NULL): adds its
-	 * findings to diag. conf is this section's struct. */
+	/* Checks that concern several options at once (may be NULL): adds its findings to diag. conf is this section's
+	 * struct. Called when the section is in force and nothing is wrong with its lines. */
 	void (*check)(const void *conf, struct km_diag *diag);
 };
 
@@ -72,7 +72,8 @@ struct km_diag {
 	size_t section;
 };
 
-#define KM_DIAG_INIT(path) ((struct km_diag){.text = KM_BUF_INIT(64 * 1024), .file = (path)})
+/* Room for KM_DIAG_MAX lines, each with a path of PATH_MAX and a message of KM_ERR_TEXT_MAX. */
+#define KM_DIAG_INIT(path) ((struct km_diag){.text = KM_BUF_INIT(512 * 1024), .file = (path)})
 
 void km_diag_free(struct km_diag *diag);
 /* An error at a line (0: no particular line). */

@@ -27,13 +27,17 @@ void *km_config_alloc(struct km_config *config, size_t size);
 /* ---- ini.c: lines ---- */
 
 struct km_ini_line {
-	enum { KM_INI_SECTION, KM_INI_PAIR } kind;
+	enum {
+		KM_INI_SECTION,
+		KM_INI_PAIR,
+		KM_INI_BROKEN_SECTION, /* a header that cannot be read: the pairs after it belong nowhere */
+	} kind;
 	unsigned number;
-	char *name;  /* section or key */
+	char *name;  /* section or key; NULL when broken */
 	char *value; /* PAIR: unquoted */
 };
 
-/* Calls fn for each section header and pair; malformed lines go to diag and are passed over. The line's text is
- * borrowed and may be changed by fn. */
+/* Calls fn for each section header and pair; malformed lines go to diag and, but for broken headers, are passed over.
+ * The line's text is borrowed and may be changed by fn. */
 void km_ini_scan(const char *text, size_t len, struct km_diag *diag,
 	void (*fn)(const struct km_ini_line *line, void *arg), void *arg);

@@ -59,21 +59,24 @@ static void scan_line(
 		return;
 	if (*line == '[') {
 		end = strchr(line, ']');
+		out.kind = KM_INI_BROKEN_SECTION;
 		if (!end || *trim(end + 1) != '\0') {
 			km_diag_add(diag, number, "a section header must be [NAME] alone on its line");
-			return;
+		} else {
+			*end = '\0';
+			out.name = trim(line + 1);
+			if (is_name(out.name))
+				out.kind = KM_INI_SECTION;
+			else
+				km_diag_add(diag, number, "\"[%.64s]\" is not a section name", out.name);
 		}
-		*end = '\0';
-		out.kind = KM_INI_SECTION;
-		out.name = trim(line + 1);
-		if (is_name(out.name))
-			fn(&out, arg);
-		else
-			km_diag_add(diag, number, "\"[%.64s]\" is not a section name", out.name);
+		fn(&out, arg);
 		return;
 	}
 	equals = strchr(line, '=');
 	if (!equals) {
+		/* only its first word: the rest may be a secret */
+		line[strcspn(line, " \t:")] = '\0';
 		km_diag_add(diag, number, "\"%.64s\" is neither a [section] nor KEY = VALUE nor a comment (#)", line);
 		return;
 	}

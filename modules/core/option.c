@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,9 +8,37 @@
 #include "core/config_private.h"
 #include "core/timetext.h"
 
+#define DOUBLE_DIGITS_MAX 15
+#define DOUBLE_TEXT_MAX   48
+
 static bool has_range(const struct km_opt *row)
 {
 	return row->min != 0 || row->max != 0;
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* The shortest text of a double that parse_double gave; no exponent, no locale. */
+static void format_double(double value, char out[DOUBLE_TEXT_MAX])
+{
+	double magnitude = value < 0 ? -value : value, scale = 1;
+	int64_t scaled, divisor = 1;
+	int decimals = 0;
+
+	while (decimals < DOUBLE_DIGITS_MAX && (double)(int64_t)(magnitude * scale + 0.5) / scale != magnitude) {
+		scale *= 10;
+		divisor *= 10;
+		decimals++;
+	}
+	scaled = (int64_t)(magnitude * scale + 0.5);
+	if (decimals == 0)
+		snprintf(out, DOUBLE_TEXT_MAX, "%s%" PRId64, value < 0 ? "-" : "", scaled);
+	else
+		snprintf(out, DOUBLE_TEXT_MAX, "%s%" PRId64 ".%0*" PRId64, value < 0 ? "-" : "", scaled / divisor,
+			decimals, scaled % divisor);
 }
 
 static int parse_bool(const char *text, bool *ret, struct km_err *err)
@@ -31,47 +58,80 @@ static int parse_bool(const char *text, bool *ret, struct km_err *err)
 	return km_fail(err, -EINVAL, "must be yes or no");
 }
 
-static int parse_int(const struct km_opt *row, const char *text, int64_t *ret, struct km_err *err)
+/* A whole number of any size: what does not fit is saturated, which no range contains. */
+static int parse_whole(const char *text, int64_t *ret)
 {
-	int64_t value = 0;
 	bool negative = *text == '-';
 	const char *p = text + negative;
+	int64_t value = 0;
 
-	if (!isdigit((unsigned char)*p))
-		return km_fail(err, -EINVAL, "must be a whole number");
-	for (; *p; p++)
-		if (!isdigit((unsigned char)*p) || __builtin_mul_overflow(value, INT64_C(10), &value) ||
+	if (!is_digit(*p))
+		return -EINVAL;
+	for (; is_digit(*p); p++) /* summed up as a negative number, which has room for INT64_MIN */
+		if (__builtin_mul_overflow(value, INT64_C(10), &value) ||
 			__builtin_sub_overflow(value, (int64_t)(*p - '0'), &value))
-			return km_fail(err, -EINVAL, "must be a whole number");
-	/* summed up as a negative number, which has room for INT64_MIN */
-	if (!negative && value == INT64_MIN)
+			value = INT64_MIN;
+	if (*p)
+		return -EINVAL;
+	if (negative)
+		*ret = value;
+	else
+		*ret = value == INT64_MIN ? INT64_MAX : -value;
+	return 0;
+}
+
+static int parse_int(const struct km_opt *row, const char *text, int64_t *ret, struct km_err *err)
+{
+	int64_t value;
+
+	if (parse_whole(text, &value) < 0)
 		return km_fail(err, -EINVAL, "must be a whole number");
-	value = negative ? value : -value;
 	if (has_range(row) && (value < row->min || value > row->max))
 		return km_fail(err, -EINVAL, "must be from %" PRId64 " to %" PRId64, row->min, row->max);
+	if (value == INT64_MIN || value == INT64_MAX)
+		return km_fail(err, -EINVAL, "is too large a number");
 	*ret = value;
 	return 0;
 }
 
-/* Decimal digits with one point, whatever the locale says. */
+/* Decimal digits with one point, whatever the locale says. With at most 15 digits both steps are exact up to the one
+ * rounding of the quotient: the result is the nearest double, and its text the one that was read. */
 static int parse_double(const struct km_opt *row, const char *text, double *ret, struct km_err *err)
 {
+	char low[DOUBLE_TEXT_MAX], high[DOUBLE_TEXT_MAX];
 	double value = 0, scale = 1;
-	bool negative = *text == '-', digits = false;
+	bool negative = *text == '-', point = false;
 	const char *p = text + negative;
+	int digits = 0, decimals = 0; /* digits without leading zeros */
+	bool any = false;
 
-	for (; isdigit((unsigned char)*p); p++, digits = true)
-		value = value * 10 + (*p - '0');
-	if (*p == '.')
-		for (p++; isdigit((unsigned char)*p); p++, digits = true) {
-			value = value * 10 + (*p - '0');
-			scale *= 10;
+	for (; is_digit(*p) || (*p == '.' && !point); p++) {
+		if (*p == '.') {
+			point = true;
+			continue;
 		}
-	if (!digits || *p || p - text > 17)
+		any = true;
+		digits += digits > 0 || *p != '0';
+		decimals += point;
+		if (digits > DOUBLE_DIGITS_MAX || decimals > DOUBLE_DIGITS_MAX)
+			continue; /* refused below */
+		value = value * 10 + (*p - '0');
+		if (point)
+			scale *= 10;
+	}
+	if (!any || *p)
 		return km_fail(err, -EINVAL, "must be a number such as 0.1");
-	value = (negative ? -value : value) / scale;
-	if (has_range(row) && (value * 1000 < (double)row->min || value * 1000 > (double)row->max))
-		return km_fail(err, -EINVAL, "must be from %g to %g", (double)row->min / 1000, (double)row->max / 1000);
+	if (digits > DOUBLE_DIGITS_MAX || decimals > DOUBLE_DIGITS_MAX)
+		return km_fail(err, -EINVAL, "has more than %d digits", DOUBLE_DIGITS_MAX);
+	value /= scale;
+	if (negative && value != 0)
+		value = -value;
+	/* min / 1000 is the nearest double too, so that the bounds themselves are inside */
+	if (has_range(row) && (value < (double)row->min / 1000 || value > (double)row->max / 1000)) {
+		format_double((double)row->min / 1000, low);
+		format_double((double)row->max / 1000, high);
+		return km_fail(err, -EINVAL, "must be from %s to %s", low, high);
+	}
 	*ret = value;
 	return 0;
 }
@@ -170,15 +230,8 @@ int km_opt_parse(struct km_config *config, const struct km_opt *row, const char 
 	return 0;
 }
 
-static void print_string(const char *s, struct km_buf *out)
+static void print_quoted(const char *s, struct km_buf *out)
 {
-	size_t n = strlen(s);
-	bool quote = n > 0 && (s[0] == ' ' || s[0] == '\t' || s[0] == '"' || s[n - 1] == ' ' || s[n - 1] == '\t');
-
-	if (!quote) {
-		km_buf_adds(out, s);
-		return;
-	}
 	km_buf_addc(out, '"');
 	for (; *s; s++) {
 		if (*s == '"' || *s == '\\')
@@ -188,10 +241,31 @@ static void print_string(const char *s, struct km_buf *out)
 	km_buf_addc(out, '"');
 }
 
+/* In quotes where an INI would read it otherwise. */
+static void print_string(const char *s, struct km_buf *out)
+{
+	size_t n = strlen(s);
+
+	if (n > 0 && (s[0] == ' ' || s[0] == '\t' || s[0] == '"' || s[n - 1] == ' ' || s[n - 1] == '\t'))
+		print_quoted(s, out);
+	else
+		km_buf_adds(out, s);
+}
+
+static void print_list(const struct km_strlist *list, struct km_buf *out)
+{
+	struct km_buf joined = KM_BUF_INIT(KM_INI_TEXT_MAX);
+
+	for (size_t i = 0; i < list->n; i++)
+		km_buf_addf(&joined, "%s%s", i ? "," : "", list->items[i]);
+	print_string(joined.data ? joined.data : "", out);
+	km_buf_free(&joined);
+}
+
 void km_opt_print(const struct km_opt *row, const void *base, struct km_buf *out)
 {
 	const void *field = (const char *)base + row->offset;
-	char text[KM_DURATION_TEXT_MAX];
+	char text[KM_MAX(KM_DURATION_TEXT_MAX, DOUBLE_TEXT_MAX)];
 
 	switch (row->type) {
 	case KM_OPT_BOOL:
@@ -201,7 +275,8 @@ void km_opt_print(const struct km_opt *row, const void *base, struct km_buf *out
 		km_buf_addf(out, "%" PRId64, *(const int64_t *)field);
 		break;
 	case KM_OPT_DOUBLE:
-		km_buf_addf(out, "%g", *(const double *)field);
+		format_double(*(const double *)field, text);
+		km_buf_adds(out, text);
 		break;
 	case KM_OPT_DURATION:
 		km_duration_format(*(const int64_t *)field, text);
@@ -210,13 +285,9 @@ void km_opt_print(const struct km_opt *row, const void *base, struct km_buf *out
 	case KM_OPT_ENUM:
 		km_buf_adds(out, row->choices[*(const int *)field]);
 		break;
-	case KM_OPT_LIST: {
-		const struct km_strlist *list = field;
-
-		for (size_t i = 0; i < list->n; i++)
-			km_buf_addf(out, "%s%s", i ? "," : "", list->items[i]);
+	case KM_OPT_LIST:
+		print_list(field, out);
 		break;
-	}
 	case KM_OPT_STRING:
 	case KM_OPT_PATH:
 		print_string(*(const char *const *)field, out);
@@ -224,11 +295,35 @@ void km_opt_print(const struct km_opt *row, const void *base, struct km_buf *out
 	}
 }
 
+static bool list_equal(const struct km_strlist *a, const struct km_strlist *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->items[i], b->items[i]) != 0)
+			return false;
+	return true;
+}
+
 bool km_opt_equal(const struct km_opt *row, const void *a, const void *b)
 {
-	_cleanup_buf_ struct km_buf x = KM_BUF_INIT(KM_INI_TEXT_MAX), y = KM_BUF_INIT(KM_INI_TEXT_MAX);
+	const void *x = (const char *)a + row->offset, *y = (const char *)b + row->offset;
 
-	km_opt_print(row, a, &x);
-	km_opt_print(row, b, &y);
-	return x.len == y.len && (x.len == 0 || memcmp(x.data, y.data, x.len) == 0);
+	switch (row->type) {
+	case KM_OPT_BOOL:
+		return *(const bool *)x == *(const bool *)y;
+	case KM_OPT_INT:
+	case KM_OPT_DURATION:
+		return *(const int64_t *)x == *(const int64_t *)y;
+	case KM_OPT_DOUBLE:
+		return *(const double *)x == *(const double *)y;
+	case KM_OPT_ENUM:
+		return *(const int *)x == *(const int *)y;
+	case KM_OPT_LIST:
+		return list_equal(x, y);
+	case KM_OPT_STRING:
+	case KM_OPT_PATH:
+		break;
+	}
+	return strcmp(*(const char *const *)x, *(const char *const *)y) == 0;
 }

@@ -209,15 +209,16 @@ static void test_texts(void **state)
 			"[values[0]: Invalid value: \"-x\": for 'Gt', 'Lt' operators, the value must be an integer, "
 			"values[0][a]: Invalid value: \"-x\": " VALUE_RULE "]"},
 	};
+	char untouched;
 
 	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
-		struct kube_selector *s = (void *)&rows;
+		struct kube_selector *s = (void *)&untouched;
 		struct km_err err = {0};
 
 		if (kube_selector_parse(rows[i].text, &s, &err) != -EINVAL)
 			fail_msg("\"%s\" is not refused", rows[i].text);
 		assert_string_equal(err.text, rows[i].error);
-		assert_ptr_equal(s, &rows); /* untouched */
+		assert_ptr_equal(s, &untouched);
 	}
 	/* err may be absent */
 	struct kube_selector *s;
