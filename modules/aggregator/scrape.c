@@ -218,6 +218,7 @@ static const char *advice(int error)
 {
 	switch (error) {
 	case -ECONNREFUSED:
+	case -ECONNRESET:
 		return "; is the kubelet running there?";
 	case -ETIMEDOUT:
 	case -EHOSTUNREACH:
