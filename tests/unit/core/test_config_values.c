@@ -318,6 +318,7 @@ static void test_changed_fixed(void **state)
 		{"[all]\ntext = a\npath = /a\n", "[all]\ntext = A\npath = /\n", "all.text all.path "},
 		{"", "[all]\nlist = b,a\n", "all.list "},
 		{"", "[all]\nlist = a\n", "all.list "},
+		{"[all]\nlist = a\n", "", "all.list "},
 		{"", "[all]\nmode = auto\n", "all.mode "},
 	};
 
