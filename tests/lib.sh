@@ -10,31 +10,65 @@ else
 fi
 case_log=$(mktemp "${TMPDIR:-/tmp}/kmetricsd-test.XXXXXX")
 
-# run_case NAME COMMAND...: exit 77 of the command is a skip, which fails the runner; with absent_is_fine=yes it is a note and is not counted
+# report NAME STATUS SECONDS LOG: counts and prints one case. Status 77 is a skip, which fails the runner; with absent_is_fine=yes it is a note and is not counted.
+report() {
+	local name=$1 status=$2 seconds=$3 log=$4
+	case $status in
+	0)
+		passed=$((passed + 1))
+		printf '%sok%s    %s (%d s)\n' "$green" "$plain" "$name" "$seconds"
+		grep '^figure ' "$log" || true
+		;;
+	77)
+		if [ "${absent_is_fine-}" = yes ]; then
+			printf 'note  %s: %s\n' "$name" "$(tail -n 1 "$log")"
+			return
+		fi
+		skipped=$((skipped + 1))
+		printf '%sskip%s  %s: %s\n' "$yellow" "$plain" "$name" "$(tail -n 1 "$log")"
+		;;
+	*)
+		failed=$((failed + 1))
+		printf '%sFAIL%s  %s (exit %d, %d s)\n' "$red" "$plain" "$name" "$status" "$seconds"
+		tail -n "${CASE_LOG_LINES:-80}" "$log" | sed 's/^/      /'
+		;;
+	esac
+}
+
+# run_case NAME COMMAND...
 run_case() {
 	local name=$1 start=$SECONDS status=0
 	shift
 	"$@" >"$case_log" 2>&1 </dev/null || status=$?
-	case $status in
-	0)
-		passed=$((passed + 1))
-		printf '%sok%s    %s (%d s)\n' "$green" "$plain" "$name" $((SECONDS - start))
-		grep '^figure ' "$case_log" || true
-		;;
-	77)
-		if [ "${absent_is_fine-}" = yes ]; then
-			printf 'note  %s: %s\n' "$name" "$(tail -n 1 "$case_log")"
-			return
-		fi
-		skipped=$((skipped + 1))
-		printf '%sskip%s  %s: %s\n' "$yellow" "$plain" "$name" "$(tail -n 1 "$case_log")"
-		;;
-	*)
-		failed=$((failed + 1))
-		printf '%sFAIL%s  %s (exit %d, %d s)\n' "$red" "$plain" "$name" "$status" $((SECONDS - start))
-		tail -n "${CASE_LOG_LINES:-80}" "$case_log" | sed 's/^/      /'
-		;;
-	esac
+	report "$name" "$status" $((SECONDS - start)) "$case_log"
+}
+
+# queue NAME COMMAND...: a case for run_queued; the command is a program, or a function that was exported
+queued=()
+queue() {
+	queued+=("$1")
+	shift
+	printf '%q ' "$@" >"$queue_dir/$((${#queued[@]} - 1)).command"
+}
+queue_dir=$(mktemp -d "${TMPDIR:-/tmp}/kmetricsd-queue.XXXXXX")
+
+run_one_queued() {
+	local start=$SECONDS status=0
+	bash -c "$(cat "$queue_dir/$1.command")" >"$queue_dir/$1.log" 2>&1 </dev/null || status=$?
+	echo "$status $((SECONDS - start))" >"$queue_dir/$1.status"
+}
+
+# Runs what was queued on all cores, then reports in the order of queueing.
+run_queued() {
+	local i status seconds
+	export queue_dir
+	export -f run_one_queued
+	seq 0 $((${#queued[@]} - 1)) | xargs -P "$(nproc)" -I{} bash -c 'run_one_queued {}'
+	for i in "${!queued[@]}"; do
+		read -r status seconds <"$queue_dir/$i.status" || { status=125 seconds=0; }
+		report "${queued[i]}" "$status" "$seconds" "$queue_dir/$i.log"
+	done
+	queued=()
 }
 
 # Adds what another runner counted: its last line.
@@ -52,7 +86,7 @@ add_counts() {
 
 # Prints the counts and exits.
 finish() {
-	rm -f "$case_log"
+	rm -rf "$case_log" "$queue_dir"
 	if [ "$skipped" -gt 0 ]; then
 		printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 	else

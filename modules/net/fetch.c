@@ -267,7 +267,8 @@ static int classify(const struct fetch_conn *c, int saved_errno, char *text, siz
 	default:
 		break;
 	}
-	if (ssl_error) {
+	/* libevent reports a refused connection as a bare SSL_ERROR_SYSCALL, which names no library */
+	if (ssl_error && ERR_GET_LIB(ssl_error) != 0) {
 		const char *reason = ERR_reason_error_string(ssl_error);
 		/* the kubelet has no serving certificate yet: its CSR waits for approval (spec metrics-api 7, row 2) */
 		bool internal = ERR_GET_REASON(ssl_error) == SSL_R_TLSV1_ALERT_INTERNAL_ERROR;

@@ -23,8 +23,7 @@ struct wiring_flags {
 	size_t n;
 	size_t first; /* the first argument after the component's name */
 	pid_t pid;
-	bool elsewhere; /* known to live in another network namespace: a cluster in containers, not this host's */
-	char *cwd;      /* NULL when it may not be read (the sandbox) */
+	char *cwd; /* NULL when it may not be read (the sandbox) */
 };
 
 void wiring_flags_free(struct wiring_flags *f)
@@ -100,27 +99,52 @@ static ssize_t read_proc(const char *path, char *out, size_t size)
 	return (ssize_t)len;
 }
 
-/* Whether a process is known to be in another network namespace than we are; the sandbox may not look, then it is not
- * known. */
-static bool in_other_network(const char *proc, const char *pid_text)
+enum network { NETWORK_OURS, NETWORK_OTHER, NETWORK_UNKNOWN /* the sandbox may not look */ };
+
+static enum network network_of(const char *proc, const char *pid_text)
 {
 	char path[PATH_MAX], theirs[64] = "", ours[64] = "";
 
 	snprintf(path, sizeof(path), "%s/%s/ns/net", proc, pid_text);
 	if (readlink(path, theirs, sizeof(theirs) - 1) < 0)
-		return false;
+		return NETWORK_UNKNOWN;
 	snprintf(path, sizeof(path), "%s/self/ns/net", proc);
-	return readlink(path, ours, sizeof(ours) - 1) > 0 && strcmp(theirs, ours) != 0;
+	if (readlink(path, ours, sizeof(ours) - 1) < 0)
+		return NETWORK_UNKNOWN;
+	return strcmp(theirs, ours) == 0 ? NETWORK_OURS : NETWORK_OTHER;
 }
 
-/* Our own network's first, then the older process. */
-static bool is_better(const struct wiring_flags *a, const struct wiring_flags *b)
+/* Whether a process has pids of its own: NSpid lists one pid a namespace, ours first. Readable for everybody. */
+static bool in_container(const char *proc, const char *pid_text)
 {
-	return a->elsewhere != b->elsewhere ? !a->elsewhere : a->pid < b->pid;
+	char path[PATH_MAX], text[4096], *line;
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "%s/%s/status", proc, pid_text);
+	len = read_proc(path, text, sizeof(text) - 1);
+	if (len <= 0)
+		return false;
+	text[len] = '\0';
+	line = strstr(text, "\nNSpid:");
+	if (!line)
+		return false;
+	line += strlen("\nNSpid:");
+	line[strcspn(line, "\n")] = '\0';
+	line += strspn(line, "\t ");
+	return line[strcspn(line, "\t ")] != '\0';
 }
 
-static int try_pid(
-	const char *proc, const char *pid_text, const char *component, char *scratch, struct wiring_flags **ret)
+/* Whether a process is some other cluster's: in another network, or, where that cannot be told or means nothing, in a
+ * container. */
+static bool is_elsewhere(const char *proc, const char *pid_text, bool any_network)
+{
+	enum network network = any_network ? NETWORK_UNKNOWN : network_of(proc, pid_text);
+
+	return network == NETWORK_OTHER || (network == NETWORK_UNKNOWN && in_container(proc, pid_text));
+}
+
+static int try_pid(const char *proc, const char *pid_text, const char *component, bool any_network, char *scratch,
+	struct wiring_flags **ret)
 {
 	_cleanup_(wiring_flags_freep) struct wiring_flags *f = NULL;
 	char path[PATH_MAX], cwd[PATH_MAX];
@@ -135,11 +159,10 @@ static int try_pid(
 	if (r < 0)
 		return r;
 	at = component_argument(f, component);
-	if (at < 0)
+	if (at < 0 || is_elsewhere(proc, pid_text, any_network))
 		return -ENOENT;
 	f->first = (size_t)at + 1;
 	f->pid = (pid_t)strtol(pid_text, NULL, 10);
-	f->elsewhere = in_other_network(proc, pid_text);
 	snprintf(path, sizeof(path), "%s/%s/cwd", proc, pid_text);
 	len = readlink(path, cwd, sizeof(cwd) - 1);
 	if (len > 0) {
@@ -168,9 +191,9 @@ int wiring_flags_find(
 
 		if (strspn(entry->d_name, "0123456789") != strlen(entry->d_name))
 			continue;
-		if (try_pid(proc, entry->d_name, component, scratch, &f) < 0)
+		if (try_pid(proc, entry->d_name, component, any_network, scratch, &f) < 0)
 			continue;
-		if ((f->elsewhere && !any_network) || (best && is_better(best, f))) {
+		if (best && best->pid < f->pid) {
 			wiring_flags_free(f);
 			continue;
 		}

@@ -14,9 +14,9 @@ struct wiring_flags; /* a process's flags */
 
 /*
  * The running process whose argv[0] has this base name ("kube-apiserver"; hyperkube's "hyperkube kube-apiserver" too).
- * One that is known to be in another network namespace than we are is some other cluster's (in containers, say) and
- * does not count, unless any_network (for the keeper, which has a network of its own). Several: ours first, then the
- * lowest pid. -ENOENT: none. proc: "/proc", or a folder made by a test.
+ * One in another network namespace is some other cluster's (in containers, say) and does not count; nor does one in a
+ * container where networks cannot be compared (the sandbox), or need not be: any_network is for the keeper, which has a
+ * network of its own. Several: the one with the lowest pid. -ENOENT: none. proc: "/proc", or a folder made by a test.
  */
 int wiring_flags_find(const char *proc, const char *component, bool any_network, struct wiring_flags **ret,
 	struct km_err *err) _must_check_;
