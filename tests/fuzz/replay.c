@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The plain driver of the fuzz targets: runs LLVMFuzzerTestOneInput on each file named, so that the corpus replays in every test
- * run and under every sanitizer, with any compiler. With libFuzzer this file is left out.
+ * The plain driver of the fuzz targets: runs LLVMFuzzerTestOneInput on each file named, so that the corpus replays in
+ * every test run and under every sanitizer, with any compiler. With libFuzzer this file is left out.
  */
 #include <stdint.h>
 #include <stdio.h>

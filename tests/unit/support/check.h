@@ -13,8 +13,8 @@
 #include <string.h>
 
 /* err's text must contain what an operator needs. */
-#define assert_mentions(err, needle) \
-	do { \
-		if (!strstr((err)->text, (needle))) \
+#define assert_mentions(err, needle)                                                       \
+	do {                                                                               \
+		if (!strstr((err)->text, (needle)))                                        \
 			fail_msg("\"%s\" does not mention \"%s\"", (err)->text, (needle)); \
 	} while (0)
