@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who we are, for whoever serves or dials: certmanager publishes a key pair here when it was made or has changed; the aggregator (serving, kubelet client)
- * and the API client take it from here. Header-only: a tiny board with subscribers.
+ * Who we are, for whoever serves or dials: certmanager publishes a key pair here when it was made or has changed; the
+ * aggregator (serving, kubelet client) and the API client take it from here. Header-only: a tiny board with
+ * subscribers.
  */
 #pragma once
 

@@ -25,8 +25,8 @@ struct agg_options {
 	const char *tls_cert_file, *tls_private_key_file;
 	const char *client_ca_file;
 	const char *requestheader_client_ca_file;
-	struct km_strlist requestheader_allowed_names, requestheader_username_headers, requestheader_group_headers, requestheader_extra_headers_prefix,
-		requestheader_uid_headers;
+	struct km_strlist requestheader_allowed_names, requestheader_username_headers, requestheader_group_headers,
+		requestheader_extra_headers_prefix, requestheader_uid_headers;
 	int64_t authorization_authorized_ttl, authorization_unauthorized_ttl; /* ns */
 };
 
