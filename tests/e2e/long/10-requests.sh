@@ -36,7 +36,7 @@ outage() {
 	"$@"
 	wait_for 80 "figures again" pods_have_metrics long "$replicas"
 	wait "$asking"
-	cat "$LAB/$name.out"
+	grep -v "^figure " "$LAB/$name.out" || true
 	sed -n "s/^figure /figure ${name}_/p" "$LAB/$name.out"
 }
 restart_daemon() {
