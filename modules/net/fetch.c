@@ -36,6 +36,7 @@ static void end_request(struct km_fetch_peer *peer, struct km_fetch_result *resu
 	result->reused = peer->reused;
 	result->started_wall_ns = peer->started_wall_ns;
 	peer->state = GET_IDLE;
+	peer->stale = false;
 	km_timer_cancel(peer->deadline);
 	free(peer->path);
 	if (peer->authorization)
@@ -205,7 +206,8 @@ static void start_step(struct km_fetch_peer *peer)
 static void new_connection(struct km_fetch_peer *peer)
 {
 	peer->reused = false;
-	if (take_token(peer->fetcher))
+	/* one that is earned belongs to whoever waits longest, not to who asks before the timer fires */
+	if (!peer->fetcher->waiting && take_token(peer->fetcher))
 		start_step(peer);
 	else
 		wait_for_token(peer);
@@ -218,7 +220,7 @@ static void begin(void *arg)
 
 	if (peer->state != GET_BEGIN)
 		return; /* ended before it began */
-	if (peer->conn && peer->conn_generation == peer->fetcher->generation) {
+	if (peer->conn && !peer->stale && peer->conn_generation == peer->fetcher->generation) {
 		peer->reused = true;
 		if (fetch_conn_send(peer) == 0)
 			return;
@@ -232,12 +234,12 @@ static void on_deadline(void *arg)
 	struct km_fetch_peer *peer = KM_CAST(struct km_fetch_peer, arg, PEER_MAGIC);
 	static const char *const doing[] = {"", "not begun", "resolving its name", "waiting for a free connection slot",
 		"connecting, or waiting for the reply"};
-	char text[400];
+	char text[400], where[FETCH_WHERE_MAX];
 
 	if (peer->state == GET_IDLE)
 		return;
-	snprintf(text, sizeof(text), "%s:%u: no answer within the deadline (%s)", peer->host, peer->port,
-		doing[peer->state]);
+	fetch_where(peer, where);
+	snprintf(text, sizeof(text), "%s: no answer within the deadline (%s)", where, doing[peer->state]);
 	leave_queue(peer);
 	if (peer->resolve) {
 		peer->resolve->peer = NULL;
@@ -426,7 +428,7 @@ void km_fetch_peer_disconnect(struct km_fetch_peer *peer)
 	if (peer->state == GET_IDLE)
 		fetch_conn_drop(peer->conn);
 	else
-		peer->conn_generation = peer->fetcher->generation - 1; /* not used again after the request under way */
+		peer->stale = true;
 }
 
 bool km_fetch_peer_busy(const struct km_fetch_peer *peer)

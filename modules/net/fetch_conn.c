@@ -54,8 +54,9 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
 static void on_reply(struct evhttp_request *req, void *arg)
 {
 	int saved_errno = errno;
+	struct fetch_conn *c = KM_CAST(struct fetch_conn, arg, CONN_MAGIC);
 
-	fetch_replied(KM_CAST(struct fetch_conn, arg, CONN_MAGIC), req, saved_errno);
+	fetch_replied(c, req, c->connect_errno ? c->connect_errno : saved_errno);
 }
 
 static void on_http_error(enum evhttp_request_error error, void *arg)
@@ -130,11 +131,32 @@ static SSL *new_ssl(struct fetch_conn *c, const struct km_fetch_peer *peer)
 	return ssl;
 }
 
+static void on_connect(struct bufferevent *bev, short what, void *arg)
+{
+	int saved_errno = errno;
+	struct fetch_conn *c = KM_CAST(struct fetch_conn, arg, CONN_MAGIC);
+
+	if (what & BEV_EVENT_ERROR)
+		c->connect_errno = saved_errno;
+	bufferevent_setcb(bev, NULL, NULL, c->on_connect, c->on_connect_arg);
+	c->on_connect(bev, what, c->on_connect_arg);
+}
+
+/* evhttp shuts the socket down before it tells of a connection that failed, and that puts ENOTCONN in place of why. */
+static void catch_errno(struct fetch_conn *c)
+{
+	struct bufferevent *bev = evhttp_connection_get_bufferevent(c->evcon);
+
+	bufferevent_getcb(bev, NULL, NULL, &c->on_connect, &c->on_connect_arg);
+	bufferevent_setcb(bev, NULL, NULL, on_connect, c);
+}
+
 int fetch_conn_open(struct km_fetch_peer *peer, const char *address, struct km_err *err)
 {
 	struct km_fetcher *f = peer->fetcher;
 	struct fetch_conn *c = calloc(1, sizeof(*c));
 	struct bufferevent *bev;
+	int r;
 
 	if (!c)
 		return km_fail(err, -ENOMEM, "out of memory");
@@ -169,7 +191,10 @@ int fetch_conn_open(struct km_fetch_peer *peer, const char *address, struct km_e
 	c->peer = peer;
 	peer->conn = c;
 	peer->conn_generation = f->generation;
-	return fetch_conn_send(peer);
+	r = fetch_conn_send(peer);
+	if (r == 0 && !c->freeing) /* else it has failed at once */
+		catch_errno(c);
+	return r;
 }
 
 int fetch_conn_send(struct km_fetch_peer *peer)

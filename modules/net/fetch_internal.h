@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <netinet/in.h>
 
@@ -27,6 +28,9 @@ struct fetch_conn {
 	SSL *ssl;                        /* borrowed from the bufferevent; NULL: plain */
 	char address[FETCH_ADDRESS_MAX];
 	bool freeing;
+	bufferevent_event_cb on_connect; /* evhttp's, while ours stands in front of it */
+	void *on_connect_arg;
+	int connect_errno;
 	/* of the request under way */
 	size_t received; /* bytes of its reply so far, headers included */
 	bool in_body, chunked;

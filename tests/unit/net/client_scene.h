@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "tests/unit/support/apistub.h"
 #include "tests/unit/support/check.h"
+#include "tests/unit/support/pki.h"
 
 #define MS  KM_USEC_PER_MSEC
 /* for what is not meant to expire; also under valgrind */
@@ -26,7 +27,8 @@
 struct raw {
 	struct km_loop *loop;
 	struct evconnlistener *listener;
-	uint16_t port;
+	uint32_t address;  /* 0: 127.0.0.1 */
+	uint16_t port;     /* 0: any, and the one taken then stands here */
 	const char *reply; /* NULL: says nothing */
 	size_t reply_len;  /* 0: strlen */
 	bool cut;          /* closes after the reply, or at once without one */
@@ -80,14 +82,15 @@ static inline void raw_accept(struct evconnlistener *l, evutil_socket_t fd, stru
 		raw_drop(r, r->conns[i]);
 }
 
-/* Listens on 127.0.0.1, any port. */
 static inline void raw_start(struct raw *r, struct km_loop *loop)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+		.sin_port = htons(r->port),
+		.sin_addr.s_addr = htonl(r->address ? r->address : INADDR_LOOPBACK)};
 	socklen_t len = sizeof(address);
 
 	r->loop = loop;
-	r->listener = evconnlistener_new_bind(km_loop_base(loop), raw_accept, r, LEV_OPT_CLOSE_ON_FREE, 16,
+	r->listener = evconnlistener_new_bind(km_loop_base(loop), raw_accept, r, LEV_OPT_CLOSE_ON_FREE, 128,
 		(struct sockaddr *)&address, sizeof(address));
 	assert_non_null(r->listener);
 	assert_int_equal(getsockname(evconnlistener_get_fd(r->listener), (struct sockaddr *)&address, &len), 0);
