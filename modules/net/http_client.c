@@ -240,6 +240,8 @@ static void free_call(struct km_http_call *call)
 
 static int error_of(const struct km_http_call *call, CURLcode code)
 {
+	long os_errno = 0;
+
 	if (call->abort_error)
 		return call->abort_error;
 	switch (code) {
@@ -248,7 +250,8 @@ static int error_of(const struct km_http_call *call, CURLcode code)
 	case CURLE_OPERATION_TIMEDOUT:
 		return -ETIMEDOUT;
 	case CURLE_COULDNT_CONNECT:
-		return -ECONNREFUSED;
+		curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno);
+		return os_errno > 0 ? -(int)os_errno : -ECONNREFUSED;
 	case CURLE_COULDNT_RESOLVE_HOST:
 		return -ENOENT;
 	case CURLE_PEER_FAILED_VERIFICATION:
@@ -261,6 +264,8 @@ static int error_of(const struct km_http_call *call, CURLcode code)
 		return -ECONNRESET;
 	case CURLE_PARTIAL_FILE:
 		return -EBADMSG;
+	case CURLE_FILESIZE_EXCEEDED:
+		return -EMSGSIZE;
 	default:
 		return -EIO;
 	}
@@ -273,13 +278,15 @@ static void describe(const struct km_http_call *call, CURLcode code, int error, 
 	curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url);
 	if (error == 0)
 		*out = '\0';
-	else if (error == -EMSGSIZE)
+	else if (error == -EMSGSIZE && !call->on_data)
 		snprintf(out, size, "%.200s: the reply is larger than %zu bytes", url ? url : "?", call->reply.max);
 	else if (call->abort_error)
 		snprintf(out, size, "%.200s: ended: %s", url ? url : "?", strerror(-error));
 	else
-		snprintf(out, size, "%.200s: %s", url ? url : "?",
-			*call->curl_error ? call->curl_error : curl_easy_strerror(code));
+		snprintf(out, size, "%.200s: %s%s%s", url ? url : "?",
+			*call->curl_error ? call->curl_error : curl_easy_strerror(code),
+			code == CURLE_COULDNT_CONNECT ? ": " : "",
+			code == CURLE_COULDNT_CONNECT ? strerror(-error) : "");
 }
 
 static void finish(struct km_http_call *call, CURLcode code)
@@ -435,6 +442,8 @@ static bool set_options(struct km_http_call *call, const struct km_http_request 
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
 		SET(CURLOPT_POSTFIELDS, call->body);
 	}
+	if (!request->on_data) /* what says that it is too long is not read at all */
+		SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->reply.max);
 	if (request->deadline_us)
 		SET(CURLOPT_TIMEOUT_MS, (long)KM_MIN(request->deadline_us / 1000 + 1, (uint64_t)LONG_MAX));
 	if (request->dedicated) {

@@ -18,9 +18,9 @@
 #include "tests/unit/support/check.h"
 #include "tests/unit/support/pki.h"
 
-#define MS  KM_USEC_PER_MSEC
+#define MS       KM_USEC_PER_MSEC
 /* for what is not meant to expire; also under valgrind */
-#define FAR (60 * KM_USEC_PER_SEC)
+#define NEVER_US (60 * KM_USEC_PER_SEC)
 
 #define RAW_CONNS 64
 

@@ -34,7 +34,7 @@ static void headers_are_sent(void **state)
 	char host[64];
 
 	open_scene(&s);
-	assert_int_equal(km_fetch_get(s.peer, "/a?b=c", "Bearer x", FAR, BODY_MAX, on_done, &s.out), 0);
+	assert_int_equal(km_fetch_get(s.peer, "/a?b=c", "Bearer x", NEVER_US, BODY_MAX, on_done, &s.out), 0);
 	assert_true(apistub_until(s.loop, is_done, &s.out));
 	snprintf(host, sizeof(host), "\r\nHost: 127.0.0.1:%u\r\n", s.port);
 	assert_non_null(strstr(s.head, host));

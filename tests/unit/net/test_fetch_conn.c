@@ -348,8 +348,8 @@ static void new_connections_wait_their_turn(void **state)
 	}
 	/* a burst of one second's worth goes at once, three wait */
 	for (unsigned i = 0; i < RATE + 3; i++)
-		assert_int_equal(
-			km_fetch_get(q.peers[i], "/", NULL, i == RATE + 1 ? 20 * MS : FAR, BODY_MAX, on_queued, &at[i]),
+		assert_int_equal(km_fetch_get(q.peers[i], "/", NULL, i == RATE + 1 ? 20 * MS : NEVER_US, BODY_MAX,
+					 on_queued, &at[i]),
 			0);
 	q.n_want = RATE;
 	assert_true(apistub_until(q.s.loop, all_done, &q));
@@ -357,7 +357,7 @@ static void new_connections_wait_their_turn(void **state)
 	if (taken < 1000 * MS / RATE) /* else a slow machine has earned the waiting ones their tokens */
 		assert_int_equal(q.s.raw.accepted, RATE);
 	/* the latecomer's turn to ask comes before the timer's that serves the queue, and there is a token by then */
-	assert_int_equal(km_fetch_get(q.peers[RATE + 3], "/", NULL, FAR, BODY_MAX, on_queued, &at[RATE + 3]), 0);
+	assert_int_equal(km_fetch_get(q.peers[RATE + 3], "/", NULL, NEVER_US, BODY_MAX, on_queued, &at[RATE + 3]), 0);
 	for (uint64_t from = km_now_us(); km_now_us() - from < 2 * 1000 * MS / RATE;)
 		;
 	q.n_want = RATE + 4;
@@ -423,7 +423,7 @@ static void a_target_changes_under_a_request(void **state)
 		if (turns & 1)
 			(void)get(&s); /* the request under way has a kept connection */
 		s.out = (struct outcome){0};
-		assert_int_equal(km_fetch_get(s.peer, "/", NULL, FAR, BODY_MAX, on_done, &s.out), 0);
+		assert_int_equal(km_fetch_get(s.peer, "/", NULL, NEVER_US, BODY_MAX, on_done, &s.out), 0);
 		for (int i = 0; i < turns / 2 && !s.out.done; i++)
 			event_base_loop(km_loop_base(s.loop), EVLOOP_ONCE);
 		assert_int_equal(km_fetch_peer_target(s.peer, "127.0.0.1", s.raw.port, true, NULL), 0);
@@ -466,10 +466,10 @@ static void freed_in_a_callback(void **state)
 	open_scene(&p.s);
 	assert_int_equal(km_fetch_peer_new(p.s.fetcher, judge, &p.s, &p.other), 0);
 	assert_int_equal(km_fetch_peer_target(p.other, "127.0.0.1", p.s.port, false, NULL), 0);
-	assert_int_equal(km_fetch_get(p.s.peer, "/", NULL, FAR, BODY_MAX, free_both, &p), 0);
+	assert_int_equal(km_fetch_get(p.s.peer, "/", NULL, NEVER_US, BODY_MAX, free_both, &p), 0);
 	p.s.reply[1] = NULL; /* the other one's */
 	assert_true(apistub_until(p.s.loop, has_request, &p.s));
-	assert_int_equal(km_fetch_get(p.other, "/", NULL, FAR, BODY_MAX, never, &p), 0);
+	assert_int_equal(km_fetch_get(p.other, "/", NULL, NEVER_US, BODY_MAX, never, &p), 0);
 	assert_true(apistub_until(p.s.loop, is_done, &p.s.out));
 	assert_true(apistub_until(p.s.loop, none_open, p.s.stub));
 	assert_int_equal(p.calls, 1);
@@ -482,7 +482,7 @@ static void ask_again(const struct km_fetch_result *result, void *arg)
 
 	assert_int_equal(result->error, 0);
 	p->calls++;
-	assert_int_equal(km_fetch_get(p->s.peer, "/", NULL, FAR, BODY_MAX, p->calls < 3 ? ask_again : on_done,
+	assert_int_equal(km_fetch_get(p->s.peer, "/", NULL, NEVER_US, BODY_MAX, p->calls < 3 ? ask_again : on_done,
 				 p->calls < 3 ? (void *)p : (void *)&p->s.out),
 		0);
 }
@@ -492,7 +492,7 @@ static void asked_again_in_a_callback(void **state)
 	struct pair p = {0};
 
 	open_scene(&p.s);
-	assert_int_equal(km_fetch_get(p.s.peer, "/", NULL, FAR, BODY_MAX, ask_again, &p), 0);
+	assert_int_equal(km_fetch_get(p.s.peer, "/", NULL, NEVER_US, BODY_MAX, ask_again, &p), 0);
 	assert_true(apistub_until(p.s.loop, is_done, &p.s.out));
 	assert_int_equal(p.s.requests, 4);
 	assert_int_equal(p.s.judged, 1);
@@ -509,7 +509,7 @@ static void freed_with_a_request_under_way(void **state)
 		s.reply[0] = NULL;
 		assert_int_equal(
 			km_fetch_peer_target(s.peer, turns & 1 ? "127.1" : "127.0.0.1", s.port, false, NULL), 0);
-		assert_int_equal(km_fetch_get(s.peer, "/", "Bearer x", FAR, BODY_MAX, never, NULL), 0);
+		assert_int_equal(km_fetch_get(s.peer, "/", "Bearer x", NEVER_US, BODY_MAX, never, NULL), 0);
 		for (int i = 0; i < turns; i++)
 			event_base_loop(km_loop_base(s.loop), EVLOOP_NONBLOCK);
 		km_fetch_peer_free(KM_TAKE(s.peer));
