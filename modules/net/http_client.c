@@ -43,7 +43,6 @@ struct km_http_call {
 	struct km_http_client *client;
 	CURL *easy;
 	struct curl_slist *headers;
-	char *authorization; /* the whole header line, wiped */
 	char *body;
 	struct km_buf reply;
 	struct km_timer *idle;
@@ -223,10 +222,9 @@ static void free_call(struct km_http_call *call)
 	if (call->added)
 		curl_multi_remove_handle(client->multi, call->easy);
 	curl_easy_cleanup(call->easy);
+	for (struct curl_slist *line = call->headers; line; line = line->next)
+		explicit_bzero(line->data, strlen(line->data)); /* one of them may be the token */
 	curl_slist_free_all(call->headers);
-	if (call->authorization)
-		explicit_bzero(call->authorization, strlen(call->authorization));
-	free(call->authorization);
 	free(call->body);
 	km_buf_free(&call->reply);
 	km_timer_free(call->idle);
@@ -339,7 +337,8 @@ static void reap(void *arg)
 		if (call->cancelled || client->freed)
 			free_call(call);
 	}
-	if (client->freed || (client->draining && !client->calls))
+	/* on_done above may have asked for another reap, which then is the last to touch the client */
+	if ((client->freed || (client->draining && !client->calls)) && !client->reaping)
 		free_client(client);
 }
 
@@ -394,12 +393,14 @@ static int add_headers(struct km_http_call *call, const struct km_http_request *
 			r = add_header(call, "Expect:"); /* no round trip before a small body */
 	}
 	if (r == 0 && request->authorization) {
-		if (asprintf(&call->authorization, "Authorization: %s", request->authorization) < 0) {
-			call->authorization = NULL;
+		_cleanup_free_ char *secret = NULL;
+
+		if (asprintf(&secret, "Authorization: %s", request->authorization) < 0) {
+			secret = NULL;
 			return -ENOMEM;
 		}
-		/* put in front by hand, so that the only copy outside libcurl is the one that is wiped */
-		r = add_header(call, call->authorization);
+		r = add_header(call, secret);
+		explicit_bzero(secret, strlen(secret));
 	}
 	return r;
 }
