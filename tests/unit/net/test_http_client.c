@@ -316,7 +316,7 @@ static void silence_in_a_stream_ends_it(void **state)
 
 	open_scene(&s);
 	(void)start(&s,
-		(struct km_http_request){.url = "/stream", .on_data = on_data, .dedicated = true, .idle_us = 60 * MS},
+		(struct km_http_request){.url = "/stream", .on_data = on_data, .dedicated = true, .idle_us = 400 * MS},
 		&o);
 	assert_true(apistub_until(s.loop, has_request, &s));
 	apistub_chunk(s.last, "abc");
