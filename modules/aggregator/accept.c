@@ -93,11 +93,35 @@ static struct clause read_clause(const char *s, size_t n)
 	return c;
 }
 
-static bool takes_json(const struct clause *c)
+static const struct {
+	const char *type, *subtype;
+} media[] = {
+	[AGG_MEDIA_JSON] = {"application/json", "json"},
+	[AGG_MEDIA_YAML] = {"application/yaml", "yaml"},
+	[AGG_MEDIA_PROTOBUF] = {"application/vnd.kubernetes.protobuf", "vnd.kubernetes.protobuf"},
+};
+
+const char *agg_media_type(enum agg_media m)
 {
-	if (is(c->type, "application"))
-		return is(c->subtype, "json") || is(c->subtype, "*");
-	return is(c->type, "*") && is(c->subtype, "*");
+	return media[m].type;
+}
+
+/* The first encoding on offer that a clause names; wildcards mean JSON. */
+static bool encoded(const struct clause *c, enum agg_offer offer, enum agg_media *ret)
+{
+	*ret = AGG_MEDIA_JSON;
+	if (is(c->type, "*"))
+		return is(c->subtype, "*");
+	if (!is(c->type, "application"))
+		return false;
+	if (is(c->subtype, "*"))
+		return true;
+	for (size_t i = 0; i < KM_ARRAY_LEN(media); i++)
+		if (is(c->subtype, media[i].subtype)) {
+			*ret = (enum agg_media)i;
+			return i != AGG_MEDIA_PROTOBUF || offer >= AGG_OFFER_STATUS;
+		}
+	return false;
 }
 
 /* Whether the transformation a clause asks for is on offer. */
@@ -105,7 +129,8 @@ static bool transformed(const struct clause *c, enum agg_offer offer, struct agg
 {
 	if (is(c->group, "apidiscovery.k8s.io")) {
 		ret->form = AGG_FORM_AGGREGATED;
-		return offer == AGG_OFFER_GROUPS && is(c->as, "APIGroupDiscoveryList") && is(c->version, "v2");
+		return offer == AGG_OFFER_GROUPS && ret->media == AGG_MEDIA_JSON &&
+		       is(c->as, "APIGroupDiscoveryList") && is(c->version, "v2");
 	}
 	if (!is(c->group, "meta.k8s.io") || (offer != AGG_OFFER_OBJECT && offer != AGG_OFFER_LIST))
 		return false;
@@ -116,15 +141,17 @@ static bool transformed(const struct clause *c, enum agg_offer offer, struct agg
 	else
 		return false;
 	ret->form = is(c->as, "Table") ? AGG_FORM_TABLE : AGG_FORM_PARTIAL;
-	return is(c->as, "Table") ||
-	       is(c->as, offer == AGG_OFFER_LIST ? "PartialObjectMetadataList" : "PartialObjectMetadata");
+	if (is(c->as, "Table")) /* which has no protobuf form */
+		return ret->media != AGG_MEDIA_PROTOBUF;
+	return is(c->as, offer == AGG_OFFER_LIST ? "PartialObjectMetadataList" : "PartialObjectMetadata");
 }
 
 static bool suits(const struct clause *c, enum agg_offer offer, struct agg_accept *ret)
 {
 	struct agg_accept a = {.form = AGG_FORM_PLAIN, .meta_version = "meta.k8s.io/v1", .pretty = c->pretty};
 
-	if (c->malformed || c->weight == 0 || !takes_json(c) || (c->as.n > 0 && !transformed(c, offer, &a)))
+	if (c->malformed || c->weight == 0 || !encoded(c, offer, &a.media) ||
+		(c->as.n > 0 && !transformed(c, offer, &a)))
 		return false;
 	*ret = a;
 	return true;
@@ -139,7 +166,7 @@ static unsigned rank(const struct clause *c)
 int agg_accept_choose(const char *header, enum agg_offer offer, struct agg_accept *ret)
 {
 	struct agg_accept best = {.form = AGG_FORM_PLAIN, .meta_version = "meta.k8s.io/v1"}, candidate;
-	unsigned best_rank = 0;
+	unsigned best_rank = 0, json_forms = 0;
 	const char *comma = header;
 
 	if (!header || !*header) {
@@ -154,13 +181,18 @@ int agg_accept_choose(const char *header, enum agg_offer offer, struct agg_accep
 		c = read_clause(header, comma ? (size_t)(comma - header) : strlen(header));
 		if (comma)
 			comma++;
-		if (rank(&c) > best_rank && suits(&c, offer, &candidate)) {
+		if (!suits(&c, offer, &candidate))
+			continue;
+		if (candidate.media == AGG_MEDIA_JSON)
+			json_forms |= 1u << candidate.form;
+		if (rank(&c) > best_rank) {
 			best = candidate;
 			best_rank = rank(&c);
 		}
 	}
 	if (best_rank == 0)
 		return -ENOENT;
+	best.json_too = best.media != AGG_MEDIA_JSON && (json_forms & 1u << best.form);
 	*ret = best;
 	return 0;
 }

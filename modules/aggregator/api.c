@@ -11,8 +11,8 @@
 
 #include "aggregator/causes.h"
 #include "aggregator/discovery_docs.h"
-#include "aggregator/list.h"
 #include "aggregator/reply.h"
+#include "aggregator/stream.h"
 #include "core/clock.h"
 #include "core/log.h"
 
@@ -28,6 +28,7 @@ struct agg_api {
 	bool stopping;
 	char etag[AGG_ETAG_MAX];
 	struct agg_causes causes;
+	struct agg_streams streams;
 	struct agg_api_stats stats;
 };
 
@@ -154,7 +155,7 @@ static void answer_groups(struct request *q, const struct agg_accept *accept)
 
 	if (accept->form != AGG_FORM_AGGREGATED) {
 		agg_doc_groups(&out, q->api->port, q->pretty);
-		agg_reply_json(q->http, 200, &out);
+		agg_reply_document(q->http, 200, accept->media, &out);
 		return;
 	}
 	agg_doc_aggregated(&out, q->pretty);
@@ -162,16 +163,27 @@ static void answer_groups(struct request *q, const struct agg_accept *accept)
 		"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", &out);
 }
 
-static void answer_document(struct request *q)
+static void answer_document(struct request *q, const struct agg_accept *accept)
 {
 	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
 
 	if (q->route.place == AGG_PLACE_GROUP)
 		agg_doc_group(&out, q->pretty);
-	else if (q->route.place == AGG_PLACE_RESOURCES)
-		agg_doc_resources(&out, q->pretty);
 	else
-		agg_doc_version(&out);
+		agg_doc_resources(&out, q->pretty);
+	agg_reply_document(q->http, 200, accept->media, &out);
+}
+
+/* As upstream, JSON whatever is accepted. */
+static void answer_version(struct request *q)
+{
+	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
+
+	if (!q->route.get) {
+		agg_reply_no_method(q->http, q->pretty);
+		return;
+	}
+	agg_doc_version(&out);
 	agg_reply_json(q->http, 200, &out);
 }
 
@@ -210,6 +222,7 @@ static void answer_single(struct request *q, struct agg_query *query)
 	_cleanup_free_ struct agg_item *item = malloc(sizeof(*item));
 	const struct kube_node *node = NULL;
 	const struct kube_pod *pod = NULL;
+	struct agg_encoder encoder;
 	bool there, served;
 
 	if (!item) {
@@ -229,8 +242,9 @@ static void answer_single(struct request *q, struct agg_query *query)
 		agg_reply_no_metrics(
 			q->http, query->pods ? "podmetrics" : "nodemetrics", what->namespace_, what->name, q->pretty);
 	} else {
-		agg_list_single(query, item, &out);
-		agg_reply_json(q->http, 200, &out);
+		agg_encoder_init(&encoder, &query->accept, query->include, query->pods, query->pretty);
+		agg_encode_single(&encoder, &out, item);
+		agg_reply_media(q->http, 200, query->accept.media, &out);
 	}
 }
 
@@ -253,30 +267,30 @@ static bool read_selectors(struct request *q, struct agg_query *query)
 	return false;
 }
 
-struct streaming {
-	struct agg_api *api;
-	struct agg_list *list;
-};
-
-static int produce(struct km_buf *out, void *arg)
-{
-	struct streaming *s = arg;
-
-	return agg_list_produce(out, s->list);
-}
-
 static void streamed(void *arg)
 {
-	struct streaming *s = arg;
+	struct agg_api *api = KM_CAST(struct agg_api, arg, API_MAGIC);
 
-	agg_list_done(s->list);
-	s->api->stats.under_way--;
-	free(s);
+	api->stats.under_way--;
+}
+
+/* Too much is being made at once of what cannot be sent slice by slice. false: it has been answered. */
+static bool admit_proto(struct request *q, struct agg_query *query)
+{
+	if (query->accept.media != AGG_MEDIA_PROTOBUF || q->api->streams.staged_bytes < AGG_STAGED_FULL)
+		return true;
+	if (query->accept.json_too) {
+		query->accept.media = AGG_MEDIA_JSON;
+		return true;
+	}
+	q->api->stats.refused_total++;
+	agg_reply_too_many(q->http);
+	return false;
 }
 
 static void answer_list(struct request *q, struct agg_query *query)
 {
-	struct streaming *s;
+	struct agg_list *list;
 
 	if (!read_selectors(q, query))
 		return;
@@ -284,17 +298,14 @@ static void answer_list(struct request *q, struct agg_query *query)
 		agg_reply_no_watch(q->http, query->pods ? "pods" : "nodes", q->pretty);
 		return;
 	}
-	if (!synced(q))
+	if (!synced(q) || !admit_proto(q, query))
 		return;
-	s = calloc(1, sizeof(*s));
-	if (!s || agg_list_new(q->api->view, query, &s->list) < 0) {
-		free(s);
+	if (agg_list_new(q->api->view, query, &list) < 0) {
 		agg_reply_no_memory(q->http);
 		return;
 	}
-	s->api = q->api;
 	q->api->stats.under_way++;
-	agg_reply_stream(q->http, produce, streamed, s);
+	agg_stream_list(q->http, &q->api->streams, list, streamed, q->api);
 }
 
 static void answer_figures(struct request *q, const struct agg_accept *accept)
@@ -352,7 +363,7 @@ static void answer_api(struct request *q)
 	if (q->route.place == AGG_PLACE_APIS)
 		answer_groups(q, &accept);
 	else if (offer_at(q->route.place) == AGG_OFFER_DOCUMENT)
-		answer_document(q);
+		answer_document(q, &accept);
 	else
 		answer_figures(q, &accept);
 }
@@ -370,6 +381,9 @@ static void answer(struct request *q)
 		break;
 	case AGG_PLACE_HEALTH:
 		answer_health(q);
+		break;
+	case AGG_PLACE_VERSION:
+		answer_version(q);
 		break;
 	default:
 		answer_api(q);

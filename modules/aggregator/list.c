@@ -7,19 +7,14 @@
 
 #include "aggregator/route.h"
 #include "core/clock.h"
-#include "core/timetext.h"
 
-#define LIST_MAGIC  0x4c495354u
 #define CHECK_EVERY 32 /* records between two looks at the clock */
 
 struct agg_list {
-	uint32_t magic;
 	const struct agg_view *view; /* borrowed */
 	struct agg_query query;      /* namespace_ owned, as is labels */
 	char *namespace_;            /* owned: query.namespace_ */
-	struct km_json json;         /* the nesting so far; its buffer changes with every slice */
-	char created[KM_RFC3339_TEXT_MAX];
-	size_t written;
+	struct agg_encoder encoder;
 	bool begun;
 	char *at_namespace, *at_name; /* owned: the last record looked at; NULL before the first */
 	struct agg_item item;         /* scratch: too large for the stack of a callback */
@@ -47,22 +42,24 @@ int agg_list_new(const struct agg_view *view, struct agg_query *query, struct ag
 		free(l);
 		return -ENOMEM;
 	}
-	l->magic = LIST_MAGIC;
 	l->view = view;
 	l->query = *query;
 	l->query.namespace_ = l->namespace_;
 	query->labels = NULL;
-	km_rfc3339_format(km_wall_ns(), l->created);
-	l->json.pretty = query->pretty;
+	agg_encoder_init(&l->encoder, &query->accept, query->include, query->pods, query->pretty);
 	*ret = l;
 	return 0;
 }
 
-void agg_list_done(void *list)
+const struct agg_encoder *agg_list_encoder(const struct agg_list *l)
 {
-	struct agg_list *l = KM_CAST(struct agg_list, list, LIST_MAGIC);
+	return &l->encoder;
+}
 
-	l->magic = 0;
+void agg_list_free(struct agg_list *l)
+{
+	if (!l)
+		return;
 	kube_selector_free(l->query.labels);
 	free(l->namespace_);
 	free(l->at_namespace);
@@ -204,61 +201,15 @@ static bool take_pod(struct agg_list *l, const struct kube_pod *pod, int64_t now
 	return selected(l, pod->namespace_, pod->name, pod->labels) && agg_item_of_pod(l->view, pod, now_ns, &l->item);
 }
 
-static void begin(struct km_json *j, const struct agg_query *q)
+int agg_list_produce(struct km_buf *out, struct agg_list *l)
 {
-	if (q->accept.form == AGG_FORM_TABLE) {
-		agg_table_begin(j, q->accept.meta_version);
-		return;
-	}
-	km_json_object(j);
-	if (q->accept.form == AGG_FORM_PARTIAL) {
-		km_json_kstr(j, "kind", "PartialObjectMetadataList");
-		km_json_kstr(j, "apiVersion", q->accept.meta_version);
-	} else {
-		km_json_kstr(j, "kind", q->pods ? "PodMetricsList" : "NodeMetricsList");
-		km_json_kstr(j, "apiVersion", AGG_GROUP_VERSION);
-	}
-	km_json_key(j, "metadata");
-	km_json_object(j);
-	km_json_end_object(j);
-	km_json_key(j, "items");
-	km_json_array(j);
-}
-
-static void write_item(
-	struct km_json *j, const struct agg_query *q, const struct agg_item *item, size_t n, const char *created)
-{
-	if (q->accept.form == AGG_FORM_TABLE)
-		agg_table_row(j, item, n, created, q->accept.meta_version, q->include);
-	else if (q->accept.form == AGG_FORM_PARTIAL)
-		agg_item_write_partial(j, item, created, q->accept.meta_version);
-	else
-		agg_item_write(j, item, created, false);
-}
-
-static void end(struct km_json *j, const struct agg_query *q, size_t n)
-{
-	if (q->accept.form == AGG_FORM_TABLE) {
-		agg_table_end(j, n);
-	} else {
-		km_json_end_array(j);
-		km_json_end_object(j);
-	}
-	if (!q->pretty)
-		km_buf_addc(j->out, '\n');
-}
-
-int agg_list_produce(struct km_buf *out, void *list)
-{
-	struct agg_list *l = KM_CAST(struct agg_list, list, LIST_MAGIC);
 	uint64_t start_us = km_now_us();
 	int64_t now_ns = km_wall_ns();
 	size_t start = out->len;
 	struct walk w;
 
-	l->json.out = out;
 	if (!l->begun)
-		begin(&l->json, &l->query);
+		agg_encode_begin(&l->encoder, out);
 	l->begun = true;
 	resume(l, &w);
 	for (size_t looked = 1;; looked++) {
@@ -268,7 +219,7 @@ int agg_list_produce(struct km_buf *out, void *list)
 		if (!node && !pod)
 			break;
 		if (pod ? take_pod(l, pod, now_ns) : take_node(l, node, now_ns))
-			write_item(&l->json, &l->query, &l->item, l->written++, l->created);
+			agg_encode_item(&l->encoder, out, &l->item);
 		if (out->len - start >= AGG_SLICE_BYTES ||
 			(looked % CHECK_EVERY == 0 && km_now_us() - start_us >= AGG_SLICE_US)) {
 			int r = pod ? remember(l, pod->namespace_, pod->name) : remember(l, "", node->name);
@@ -276,25 +227,6 @@ int agg_list_produce(struct km_buf *out, void *list)
 			return r < 0 ? r : out->error ? out->error : 1;
 		}
 	}
-	end(&l->json, &l->query, l->written);
+	agg_encode_end(&l->encoder, out);
 	return out->error;
-}
-
-void agg_list_single(const struct agg_query *q, const struct agg_item *item, struct km_buf *out)
-{
-	struct km_json j = KM_JSON_INIT(out, q->pretty);
-	char created[KM_RFC3339_TEXT_MAX];
-
-	km_rfc3339_format(km_wall_ns(), created);
-	if (q->accept.form == AGG_FORM_TABLE) {
-		agg_table_begin(&j, q->accept.meta_version);
-		agg_table_row(&j, item, 0, created, q->accept.meta_version, q->include);
-		agg_table_end(&j, 1);
-	} else if (q->accept.form == AGG_FORM_PARTIAL) {
-		agg_item_write_partial(&j, item, created, q->accept.meta_version);
-	} else {
-		agg_item_write(&j, item, created, true);
-	}
-	if (!q->pretty)
-		km_buf_addc(out, '\n');
 }

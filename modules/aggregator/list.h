@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Lists of nodes and pods, made in slices: a slice works on the cache as it is in that loop turn and ends by copying
- * the name it got to; the next one goes on behind that name, whatever has come and gone in between. And the single
- * object of a GET.
+ * the name it got to; the next one goes on behind that name, whatever has come and gone in between.
  */
 #pragma once
 
-#include "aggregator/accept.h"
+#include "aggregator/encode.h"
 #include "aggregator/fields.h"
-#include "aggregator/table.h"
 #include "aggregator/view.h"
 
 /* A slice ends after about this much time or output, whichever comes first. */
@@ -29,9 +27,7 @@ struct agg_list;
 
 /* view is borrowed for the life of the list. On failure (-ENOMEM) query->labels stays the caller's. */
 int agg_list_new(const struct agg_view *view, struct agg_query *query, struct agg_list **ret) _must_check_;
-/* The two callbacks of km_http_stream. */
-int agg_list_produce(struct km_buf *out, void *list);
-void agg_list_done(void *list);
-
-/* One object in the form that was negotiated (query->namespace_, fields and labels are not looked at). */
-void agg_list_single(const struct agg_query *query, const struct agg_item *item, struct km_buf *out);
+/* Appends a slice: 1, there is more; 0, that was the last; negative, no memory. A protobuf list lacks its envelope. */
+int agg_list_produce(struct km_buf *out, struct agg_list *list);
+const struct agg_encoder *agg_list_encoder(const struct agg_list *list);
+void agg_list_free(struct agg_list *list); /* NULL is fine */

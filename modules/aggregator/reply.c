@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "aggregator/api.h"
+#include "aggregator/gzip.h"
+#include "aggregator/item_yaml.h"
 #include "aggregator/status.h"
+#include "aggregator/stream.h"
 
-#define JSON "application/json"
 #define TEXT "text/plain; charset=utf-8"
 
 /* ---- headers ---- */
@@ -60,6 +62,29 @@ bool agg_reply_wants_pretty(struct km_http_req *req)
 	return false;
 }
 
+/* Kubernetes looks for the bare word among the codings. */
+bool agg_reply_takes_gzip(struct km_http_req *req)
+{
+	const char *s = km_http_req_header(req, "Accept-Encoding");
+
+	while (s && *s) {
+		size_t n;
+
+		s += strspn(s, " \t,");
+		n = strcspn(s, ", \t");
+		if (n == 4 && strncmp(s, "gzip", 4) == 0 && strchr(",", s[n + strspn(s + n, " \t")]))
+			return true;
+		s += strcspn(s, ",");
+	}
+	return false;
+}
+
+static void compressed(struct km_http_req *req)
+{
+	km_http_req_add_header(req, "Content-Encoding", "gzip");
+	km_http_req_add_header(req, "Vary", "Accept-Encoding");
+}
+
 static void not_cached(struct km_http_req *req)
 {
 	km_http_req_add_header(req, "Cache-Control", "no-cache, private");
@@ -80,14 +105,36 @@ void agg_reply_no_memory(struct km_http_req *req)
 	km_http_reply(req, 500, TEXT, text, sizeof(text) - 1);
 }
 
-void agg_reply_json(struct km_http_req *req, int code, const struct km_buf *body)
+void agg_reply_media(struct km_http_req *req, int code, enum agg_media media, const struct km_buf *body)
 {
+	_cleanup_buf_ struct km_buf small = KM_BUF_INIT(AGG_OBJECT_MAX);
+
 	if (body->error) {
 		agg_reply_no_memory(req);
 		return;
 	}
 	not_cached(req);
-	km_http_reply(req, code, JSON, body->data, body->len);
+	if (body->len > AGG_GZIP_THRESHOLD && agg_reply_takes_gzip(req) &&
+		agg_gzip_whole(body->data, body->len, &small) == 0) {
+		compressed(req);
+		body = &small;
+	}
+	km_http_reply(req, code, agg_media_type(media), body->data, body->len);
+}
+
+void agg_reply_json(struct km_http_req *req, int code, const struct km_buf *body)
+{
+	agg_reply_media(req, code, AGG_MEDIA_JSON, body);
+}
+
+void agg_reply_document(struct km_http_req *req, int code, enum agg_media media, const struct km_buf *json)
+{
+	_cleanup_buf_ struct km_buf yaml = KM_BUF_INIT(AGG_REPLY_MAX);
+
+	if (media == AGG_MEDIA_YAML && agg_yaml_of_json(json, &yaml) == 0)
+		agg_reply_media(req, code, media, &yaml);
+	else
+		agg_reply_json(req, code, json);
 }
 
 void agg_reply_tagged(
@@ -113,18 +160,29 @@ void agg_reply_text(struct km_http_req *req, int code, const char *text, size_t 
 	km_http_reply(req, code, TEXT, text, len);
 }
 
-void agg_reply_stream(struct km_http_req *req, km_http_produce_fn produce, km_loop_fn done, void *arg)
+void agg_reply_stream(struct km_http_req *req, enum agg_media media, bool gzip, km_http_produce_fn produce,
+	km_loop_fn done, void *arg)
 {
 	not_cached(req);
-	km_http_stream(req, 200, JSON, produce, done, arg);
+	if (gzip)
+		compressed(req);
+	km_http_stream(req, 200, agg_media_type(media), produce, done, arg);
 }
 
 static void reply_status(struct km_http_req *req, const struct agg_status *status, bool pretty)
 {
 	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
+	struct agg_accept accept = {.media = AGG_MEDIA_JSON};
 
-	agg_status_write(&out, status, pretty);
-	agg_reply_json(req, status->code, &out);
+	if (agg_accept_choose(km_http_req_header(req, "Accept"), AGG_OFFER_STATUS, &accept) < 0)
+		pretty = true;
+	if (accept.media == AGG_MEDIA_PROTOBUF) {
+		agg_status_write_proto(&out, status);
+		agg_reply_media(req, status->code, accept.media, &out);
+	} else {
+		agg_status_write(&out, status, pretty || accept.pretty);
+		agg_reply_document(req, status->code, accept.media, &out);
+	}
 }
 
 /* ---- errors ---- */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The last step of a request: its headers, and each error with the text, body and headers that Kubernetes' clients know
- * (spec metrics-api 4d, 4e). Every function here replies, and so ends the request, unless it says otherwise.
+ * (spec metrics-api 4d, 4e). Every function here replies, and so ends the request, unless it says otherwise. Errors are
+ * encoded as the client accepts; what it cannot be given in a way it accepts comes as readable JSON.
  */
 #pragma once
 
+#include "aggregator/accept.h"
 #include "aggregator/authz.h"
 #include "core/buf.h"
 #include "net/http_server.h"
@@ -17,14 +19,22 @@ void agg_reply_audit_id(struct km_http_req *req);
 /* ?pretty, or a browser or command line client by its User-Agent. Does not reply. */
 bool agg_reply_wants_pretty(struct km_http_req *req);
 
+/* The client decompresses gzip. */
+bool agg_reply_takes_gzip(struct km_http_req *req);
+
 /* A document; body->error becomes a 500. */
 void agg_reply_json(struct km_http_req *req, int code, const struct km_buf *body);
+/* The same from JSON in another encoding that can be had from it (YAML), or as it is. */
+void agg_reply_document(struct km_http_req *req, int code, enum agg_media media, const struct km_buf *json);
+/* What is encoded already; gzipped when it is long. */
+void agg_reply_media(struct km_http_req *req, int code, enum agg_media media, const struct km_buf *body);
 /* The same, cacheable under its tag; unchanged: 304. */
 void agg_reply_tagged(
 	struct km_http_req *req, const char *etag, bool unchanged, const char *content_type, const struct km_buf *body);
 void agg_reply_text(struct km_http_req *req, int code, const char *text, size_t len);
-/* JSON made in slices, see km_http_stream. */
-void agg_reply_stream(struct km_http_req *req, km_http_produce_fn produce, km_loop_fn done, void *arg);
+/* Made in slices, see km_http_stream. gzip: what produce gives is. */
+void agg_reply_stream(struct km_http_req *req, enum agg_media media, bool gzip, km_http_produce_fn produce,
+	km_loop_fn done, void *arg);
 
 void agg_reply_bad_request(struct km_http_req *req, const char *message, bool pretty);
 void agg_reply_unauthorized(struct km_http_req *req, bool pretty);

@@ -2,7 +2,15 @@
 /* Status objects; see the header. */
 #include "aggregator/status.h"
 
+#include "aggregator/item_proto.h"
 #include "core/json.h"
+#include "core/proto.h"
+
+#define RAW_MAX ((size_t)64 * 1024)
+
+/* Field numbers of meta/v1 (generated.proto). */
+enum { STATUS_META = 1, STATUS_STATUS, STATUS_MESSAGE, STATUS_REASON, STATUS_DETAILS, STATUS_CODE };
+enum { DETAILS_NAME = 1, DETAILS_GROUP, DETAILS_KIND, DETAILS_RETRY_AFTER = 5, DETAILS_UID };
 
 static void write_details(struct km_json *j, const struct agg_status *s)
 {
@@ -38,6 +46,36 @@ void agg_status_write(struct km_buf *out, const struct agg_status *s, bool prett
 	km_json_end_object(&j);
 	if (!pretty)
 		km_buf_addc(out, '\n');
+}
+
+static void write_details_proto(struct km_buf *out, const struct agg_status *s)
+{
+	size_t details = km_proto_begin(out, STATUS_DETAILS);
+
+	km_proto_str(out, DETAILS_NAME, s->name ? s->name : "");
+	km_proto_str(out, DETAILS_GROUP, s->group ? s->group : "");
+	km_proto_str(out, DETAILS_KIND, s->kind ? s->kind : "");
+	km_proto_int(out, DETAILS_RETRY_AFTER, s->retry_after_s);
+	km_proto_str(out, DETAILS_UID, "");
+	km_proto_end(out, details);
+}
+
+void agg_status_write_proto(struct km_buf *out, const struct agg_status *s)
+{
+	_cleanup_buf_ struct km_buf raw = KM_BUF_INIT(RAW_MAX);
+
+	agg_proto_list_meta(&raw);
+	km_proto_str(&raw, STATUS_STATUS, "Failure");
+	km_proto_str(&raw, STATUS_MESSAGE, s->message);
+	km_proto_str(&raw, STATUS_REASON, s->reason);
+	if (s->details)
+		write_details_proto(&raw, s);
+	km_proto_int(&raw, STATUS_CODE, s->code);
+	agg_proto_envelope_begin(out, "v1", "Status", raw.len);
+	km_buf_add(out, raw.data, raw.len);
+	agg_proto_envelope_end(out);
+	if (raw.error)
+		out->error = raw.error;
 }
 
 void agg_quote(struct km_buf *out, const char *text)

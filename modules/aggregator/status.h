@@ -19,5 +19,8 @@ struct agg_status {
 /* Appends the object; compact ones end with a newline, as Go's encoder does. */
 void agg_status_write(struct km_buf *out, const struct agg_status *status, bool pretty);
 
+/* The same as protobuf, in its envelope. */
+void agg_status_write_proto(struct km_buf *out, const struct agg_status *status);
+
 /* Appends text as Go's %q does. */
 void agg_quote(struct km_buf *out, const char *text);

@@ -8,9 +8,7 @@
 #include "core/timetext.h"
 #include "kube/quantity.h"
 
-static const struct {
-	const char *name, *format, *description;
-} columns[] = {
+const struct agg_table_column agg_table_columns[AGG_TABLE_COLUMNS] = {
 	{"Name", "name", "Name of the resource"},
 	{"cpu", "quantity", ""},
 	{"memory", "quantity", ""},
@@ -48,12 +46,12 @@ static void write_columns(struct km_json *j)
 {
 	km_json_key(j, "columnDefinitions");
 	km_json_array(j);
-	for (size_t i = 0; i < KM_ARRAY_LEN(columns); i++) {
+	for (size_t i = 0; i < AGG_TABLE_COLUMNS; i++) {
 		km_json_object(j);
-		km_json_kstr(j, "name", columns[i].name);
+		km_json_kstr(j, "name", agg_table_columns[i].name);
 		km_json_kstr(j, "type", "string");
-		km_json_kstr(j, "format", columns[i].format);
-		km_json_kstr(j, "description", columns[i].description);
+		km_json_kstr(j, "format", agg_table_columns[i].format);
+		km_json_kstr(j, "description", agg_table_columns[i].description);
 		km_json_kint(j, "priority", 0);
 		km_json_end_object(j);
 	}

@@ -10,6 +10,13 @@
 /* What a row carries beside its cells (?includeObject=). */
 enum agg_include { AGG_INCLUDE_METADATA, AGG_INCLUDE_NONE, AGG_INCLUDE_OBJECT };
 
+#define AGG_TABLE_COLUMNS 4
+/* Each of type string and priority 0. */
+struct agg_table_column {
+	const char *name, *format, *description;
+};
+extern const struct agg_table_column agg_table_columns[AGG_TABLE_COLUMNS];
+
 /* NULL or "": metadata. 0, or -EINVAL with Kubernetes' message. */
 int agg_table_include(const char *text, enum agg_include *ret, struct km_err *err) _must_check_;
 

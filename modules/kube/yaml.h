@@ -19,3 +19,5 @@ int kube_yaml_parse(const char *text, size_t len, const char *what, json_t **ret
  * keys keep their order. 0 or -ENOMEM, or -EINVAL (a NUL in a string, a key of more than 256 bytes, more than 64
  * levels, the buffer's maximum). */
 int kube_yaml_emit(json_t *value, struct km_buf *out) _must_check_;
+/* Appends one string (valid UTF-8) as a key or value on one line, quoted where it could be read as something else. */
+void kube_yaml_emit_string(const char *text, struct km_buf *out);

@@ -88,6 +88,16 @@ static void quoted(struct km_buf *out, const char *s, size_t len)
 	km_buf_addc(out, '"');
 }
 
+void kube_yaml_emit_string(const char *s, struct km_buf *out)
+{
+	size_t len = strlen(s);
+
+	if (plain_is_safe(s, len))
+		km_buf_add(out, s, len);
+	else
+		quoted(out, s, len);
+}
+
 /* Whether a text (PEM, scripts) can be shown as a literal block; everything unusual goes in quotes instead. */
 static bool literal_is_safe(const char *s, size_t len)
 {

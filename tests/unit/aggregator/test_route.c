@@ -121,7 +121,9 @@ static void test_accept(void **state)
 		{"application/json;pretty=1", AGG_OFFER_LIST, AGG_FORM_PLAIN, true},
 		{"application/vnd.kubernetes.protobuf, */*", AGG_OFFER_LIST, AGG_FORM_PLAIN, false},
 		{"application/vnd.kubernetes.protobuf,application/json", AGG_OFFER_LIST, AGG_FORM_PLAIN, false},
-		{"application/vnd.kubernetes.protobuf", AGG_OFFER_LIST, -1, false},
+		{"application/vnd.kubernetes.protobuf", AGG_OFFER_LIST, AGG_FORM_PLAIN, false},
+		{"application/vnd.kubernetes.protobuf", AGG_OFFER_DOCUMENT, -1, false},
+		{"application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", AGG_OFFER_LIST, -1, false},
 		{"text/html", AGG_OFFER_LIST, -1, false},
 		{"text/*", AGG_OFFER_LIST, -1, false},
 		{"json", AGG_OFFER_LIST, -1, false},
@@ -165,6 +167,38 @@ static void test_accept(void **state)
 
 		if ((r == 0 ? (int)a.form : -1) != cases[i].form || (r == 0 && a.pretty != cases[i].pretty))
 			fail_msg("%s: %d, form %d", cases[i].header, r, a.form);
+	}
+}
+
+static void test_accept_media(void **state)
+{
+	static const struct {
+		const char *header;
+		enum agg_offer offer;
+		enum agg_media media;
+		bool json_too;
+	} cases[] = {
+		{NULL, AGG_OFFER_LIST, AGG_MEDIA_JSON, false},
+		{"application/vnd.kubernetes.protobuf", AGG_OFFER_LIST, AGG_MEDIA_PROTOBUF, false},
+		{"application/vnd.kubernetes.protobuf, */*", AGG_OFFER_LIST, AGG_MEDIA_PROTOBUF, true},
+		{"application/vnd.kubernetes.protobuf, */*", AGG_OFFER_DOCUMENT, AGG_MEDIA_JSON, false},
+		{"application/vnd.kubernetes.protobuf,application/json", AGG_OFFER_OBJECT, AGG_MEDIA_PROTOBUF, true},
+		{"application/json,application/vnd.kubernetes.protobuf", AGG_OFFER_LIST, AGG_MEDIA_JSON, false},
+		{"application/json;q=0.1,application/vnd.kubernetes.protobuf", AGG_OFFER_STATUS, AGG_MEDIA_PROTOBUF,
+			true},
+		{"application/yaml", AGG_OFFER_DOCUMENT, AGG_MEDIA_YAML, false},
+		{"application/yaml,application/json;as=Table;v=v1;g=meta.k8s.io", AGG_OFFER_LIST, AGG_MEDIA_YAML,
+			false},
+		{"application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json",
+			AGG_OFFER_LIST, AGG_MEDIA_PROTOBUF, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct agg_accept a = {.form = AGG_FORM_PLAIN};
+
+		if (agg_accept_choose(cases[i].header, cases[i].offer, &a) < 0 || a.media != cases[i].media ||
+			a.json_too != cases[i].json_too)
+			fail_msg("%s: media %d, JSON too %d", cases[i].header, a.media, a.json_too);
 	}
 }
 
@@ -327,6 +361,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_accept),
+		cmocka_unit_test(test_accept_media),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_health),
 		cmocka_unit_test(test_quote_and_include),
