@@ -11,6 +11,7 @@
 
 #include "aggregator/causes.h"
 #include "aggregator/discovery_docs.h"
+#include "aggregator/openapi.h"
 #include "aggregator/reply.h"
 #include "aggregator/stream.h"
 #include "core/clock.h"
@@ -27,6 +28,7 @@ struct agg_api {
 	uint16_t port;
 	bool stopping;
 	char etag[AGG_ETAG_MAX];
+	struct agg_openapi *openapi; /* owned */
 	struct agg_causes causes;
 	struct agg_streams streams;
 	struct agg_api_stats stats;
@@ -55,7 +57,7 @@ int agg_api_new(const struct agg_api_config *config, struct agg_api **ret)
 		.authz = config->authz,
 		.port = config->port,
 	};
-	if (agg_doc_etag(api->etag) < 0) {
+	if (agg_doc_etag(api->etag) < 0 || agg_openapi_new(&api->openapi) < 0) {
 		free(api);
 		return -ENOMEM;
 	}
@@ -69,6 +71,7 @@ void agg_api_free(struct agg_api *api)
 		return;
 	assert(api->stats.under_way == 0);
 	api->magic = 0;
+	agg_openapi_free(api->openapi);
 	free(api);
 }
 
@@ -151,7 +154,6 @@ static void answer_paths(struct request *q, int code)
 static void answer_groups(struct request *q, const struct agg_accept *accept)
 {
 	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
-	const char *known = km_http_req_header(q->http, "If-None-Match");
 
 	if (accept->form != AGG_FORM_AGGREGATED) {
 		agg_doc_groups(&out, q->api->port, q->pretty);
@@ -159,8 +161,12 @@ static void answer_groups(struct request *q, const struct agg_accept *accept)
 		return;
 	}
 	agg_doc_aggregated(&out, q->pretty);
-	agg_reply_tagged(q->http, q->api->etag, known && strcmp(known, q->api->etag) == 0,
-		"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", &out);
+	agg_reply_tagged(q->http,
+		&(const struct agg_tagged){.etag = q->api->etag,
+			.content_type = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+			.cache_control = "public",
+			.vary = true},
+		&out);
 }
 
 static void answer_document(struct request *q, const struct agg_accept *accept)
@@ -384,6 +390,12 @@ static void answer(struct request *q)
 		break;
 	case AGG_PLACE_VERSION:
 		answer_version(q);
+		break;
+	case AGG_PLACE_OPENAPI:
+		if (q->route.get || q->route.head)
+			agg_openapi_answer(q->http, q->api->openapi, q->route.openapi);
+		else
+			agg_reply_no_method(q->http, q->pretty);
 		break;
 	default:
 		answer_api(q);

@@ -24,6 +24,9 @@ static const char *const fixed_paths[] = {
 	"/apis/" AGG_GROUP_VERSION,
 	"/healthz",
 	"/livez",
+	"/openapi/v2",
+	"/openapi/v3",
+	"/openapi/v3/",
 	"/readyz",
 	"/version",
 };

@@ -137,20 +137,37 @@ void agg_reply_document(struct km_http_req *req, int code, enum agg_media media,
 		agg_reply_json(req, code, json);
 }
 
-void agg_reply_tagged(
-	struct km_http_req *req, const char *etag, bool unchanged, const char *content_type, const struct km_buf *body)
+/* RFC 9110 13.1.2: a list of tags, weak or not, or anything. */
+static bool has_already(struct km_http_req *req, const char *etag)
+{
+	const char *s = km_http_req_header(req, "If-None-Match");
+	size_t len = strlen(etag);
+
+	while (s && *s) {
+		s += strspn(s, " \t,");
+		if (strncmp(s, "W/", 2) == 0)
+			s += 2;
+		if (*s == '*' || strncmp(s, etag, len) == 0)
+			return true;
+		s += strcspn(s, ",");
+	}
+	return false;
+}
+
+void agg_reply_tagged(struct km_http_req *req, const struct agg_tagged *how, const struct km_buf *body)
 {
 	if (body->error) {
 		agg_reply_no_memory(req);
 		return;
 	}
-	km_http_req_add_header(req, "Cache-Control", "public");
-	km_http_req_add_header(req, "ETag", etag);
-	km_http_req_add_header(req, "Vary", "Accept");
-	if (unchanged)
+	km_http_req_add_header(req, "Cache-Control", how->cache_control);
+	km_http_req_add_header(req, "ETag", how->etag);
+	if (how->vary)
+		km_http_req_add_header(req, "Vary", "Accept");
+	if (has_already(req, how->etag))
 		km_http_reply(req, 304, NULL, NULL, 0);
 	else
-		km_http_reply(req, 200, content_type, body->data, body->len);
+		km_http_reply(req, 200, how->content_type, body->data, body->len);
 }
 
 void agg_reply_text(struct km_http_req *req, int code, const char *text, size_t len)

@@ -28,9 +28,12 @@ void agg_reply_json(struct km_http_req *req, int code, const struct km_buf *body
 void agg_reply_document(struct km_http_req *req, int code, enum agg_media media, const struct km_buf *json);
 /* What is encoded already; gzipped when it is long. */
 void agg_reply_media(struct km_http_req *req, int code, enum agg_media media, const struct km_buf *body);
-/* The same, cacheable under its tag; unchanged: 304. */
-void agg_reply_tagged(
-	struct km_http_req *req, const char *etag, bool unchanged, const char *content_type, const struct km_buf *body);
+/* A document under a tag (quoted): 304 without a body when If-None-Match names it. */
+struct agg_tagged {
+	const char *etag, *content_type, *cache_control;
+	bool vary; /* what is given depends on Accept */
+};
+void agg_reply_tagged(struct km_http_req *req, const struct agg_tagged *how, const struct km_buf *body);
 void agg_reply_text(struct km_http_req *req, int code, const char *text, size_t len);
 /* Made in slices, see km_http_stream. gzip: what produce gives is. */
 void agg_reply_stream(struct km_http_req *req, enum agg_media media, bool gzip, km_http_produce_fn produce,

@@ -2,6 +2,7 @@
 /* From method, path and query to a place; see the header. */
 #include "aggregator/route.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -141,6 +142,29 @@ static bool health(const struct km_url *url, struct agg_route *r)
 	return false;
 }
 
+static void openapi(const struct km_url *url, struct agg_route *r)
+{
+	char name[64] = "";
+
+	r->place = AGG_PLACE_UNKNOWN_API;
+	r->what.discovery = true;
+	r->openapi = AGG_OPENAPI_DOCS;
+	if (segment_is(url, 1, "v2") && url->n_segments == 2)
+		r->openapi = AGG_OPENAPI_V2;
+	for (size_t i = 2; segment_is(url, 1, "v3") && i <= url->n_segments; i++) {
+		size_t used = strlen(name);
+
+		if (i == url->n_segments)
+			r->openapi = agg_openapi_v3_named(name);
+		else if (used + strlen(url->segments[i]) + 2 > sizeof(name))
+			break;
+		else
+			snprintf(name + used, sizeof(name) - used, "%s%s", used ? "/" : "", url->segments[i]);
+	}
+	if (r->openapi != AGG_OPENAPI_DOCS)
+		r->place = AGG_PLACE_OPENAPI;
+}
+
 void agg_route_find(const char *method, const struct km_url *url, struct agg_route *r)
 {
 	*r = (struct agg_route){
@@ -163,10 +187,7 @@ void agg_route_find(const char *method, const struct km_url *url, struct agg_rou
 		r->place = AGG_PLACE_VERSION;
 		r->what.discovery = true;
 	} else if (segment_is(url, 0, "openapi")) {
-		/* An answer of 404 tells kube-apiserver's aggregator that there is no description of ours (spec
-		 * metrics-api 4b). */
-		r->place = AGG_PLACE_UNKNOWN_API;
-		r->what.discovery = true;
+		openapi(url, r);
 	} else {
 		(void)health(url, r);
 	}

@@ -7,6 +7,7 @@
 
 #include "aggregator/authz.h"
 #include "aggregator/fields.h"
+#include "aggregator/openapi_docs.h"
 #include "net/url.h"
 
 #define AGG_GROUP         "metrics.k8s.io"
@@ -16,11 +17,12 @@
 enum agg_place {
 	AGG_PLACE_ROOT,        /* / and /index.html: which paths there are */
 	AGG_PLACE_UNKNOWN,     /* not ours: 404 with that same document */
-	AGG_PLACE_UNKNOWN_API, /* below our group, or a path that will be there: 404 as a Status */
+	AGG_PLACE_UNKNOWN_API, /* below our group or /openapi: 404 as a Status */
 	AGG_PLACE_APIS,
 	AGG_PLACE_GROUP,
 	AGG_PLACE_RESOURCES,
 	AGG_PLACE_VERSION,
+	AGG_PLACE_OPENAPI,
 	AGG_PLACE_HEALTH,
 	AGG_PLACE_NODES,
 	AGG_PLACE_NODE,
@@ -36,6 +38,7 @@ struct agg_route {
 	bool watch;     /* a list with ?watch= */
 	struct agg_attributes what;
 	enum agg_health_end health;
+	enum agg_openapi_doc openapi;
 	const char *check;        /* HEALTH: one named check, or NULL */
 	struct agg_fields fields; /* of a list; selects everything if fields_error is set */
 	struct km_err fields_error;

@@ -49,6 +49,7 @@ static const struct golden recorded[] = {
 	RECORD("root", "GET", "/", .shape_only = true),
 	RECORD("unknown-root", "GET", "/frob", .shape_only = true),
 	RECORD("version", "GET", "/version", .shape_only = true),
+	RECORD("openapi-v3", "GET", "/openapi/v3", .shape_only = true),
 	RECORD("healthz", "GET", "/healthz", .nobody = true),
 	RECORD("livez-verbose", "GET", "/livez?verbose", .nobody = true, .shape_only = true),
 	RECORD("readyz-verbose", "GET", "/readyz?verbose", .nobody = true, .shape_only = true),
@@ -76,9 +77,13 @@ static void compare_headers(const char *name, const char *golden, const char *ou
 	char want[256], have[256], key[64];
 
 	for (const char *s = strchr(golden, '\n'); s && s[1] && s[1] != '\n' && s[1] != '\r'; s = strchr(s + 1, '\n')) {
-		bool any = shape_only && strncasecmp(s + 1, "Content-Length", 14) == 0;
+		bool any = shape_only &&
+			   (strncasecmp(s + 1, "Content-Length", 14) == 0 || strncasecmp(s + 1, "ETag", 4) == 0);
 
 		snprintf(key, sizeof(key), "%.*s", (int)strcspn(s + 1, ":"), s + 1);
+		/* Go's file server says so of the OpenAPI documents; ours have neither parts nor an age */
+		if (strcasecmp(key, "Accept-Ranges") == 0 || strcasecmp(key, "Last-Modified") == 0)
+			continue;
 		if (!header(ours, key, have))
 			fail_msg("%s: no header %s", name, key);
 		for (size_t i = 0; i < KM_ARRAY_LEN(vary); i++)
@@ -119,9 +124,11 @@ static void check_own_text(const struct golden *g, const struct test_reply *repl
 		{"root", "{\n  \"paths\": [\n    \"/apis\",\n    \"/apis/metrics.k8s.io\",\n    "
 			 "\"/apis/metrics.k8s.io/v1beta1\",\n"
 			 "    \"/healthz\",\n    \"/healthz/ping\",\n    \"/livez\",\n    \"/livez/ping\",\n    "
-			 "\"/readyz\",\n"},
+			 "\"/openapi/v2\",\n    \"/openapi/v3\",\n    "
+			 "\"/openapi/v3/\",\n    \"/readyz\",\n"},
 		{"unknown-root", "{\n  \"paths\": [\n    \"/apis\",\n"},
 		{"version", "{\n  \"major\": \"0\",\n  \"minor\": \"1\",\n  \"emulationMajor\": \"1\",\n"},
+		{"openapi-v3", "{\"paths\":{\"apis\":{\"serverRelativeURL\":\"/openapi/v3/apis?hash="},
 		{"livez-verbose", "[+]ping ok\nlivez check passed\n"},
 		{"readyz-verbose", "[+]ping ok\n[+]node-cache-synced ok\n"},
 	};
