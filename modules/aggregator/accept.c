@@ -196,3 +196,30 @@ int agg_accept_choose(const char *header, enum agg_offer offer, struct agg_accep
 	*ret = best;
 	return 0;
 }
+
+bool agg_accept_gzip(const char *s)
+{
+	while (s && *s) {
+		size_t n = strcspn(s, ",");
+
+		if (is(trimmed(s, n), "gzip"))
+			return true;
+		s += n + (s[n] == ',');
+	}
+	return false;
+}
+
+bool agg_accept_has_tag(const char *s, const char *etag)
+{
+	while (s && *s) {
+		size_t n = strcspn(s, ",");
+		struct piece tag = trimmed(s, n);
+
+		if (tag.n > 2 && strncmp(tag.s, "W/", 2) == 0)
+			tag = (struct piece){tag.s + 2, tag.n - 2};
+		if (is(tag, "*") || is(tag, etag))
+			return true;
+		s += n + (s[n] == ',');
+	}
+	return false;
+}

@@ -34,3 +34,8 @@ const char *agg_media_type(enum agg_media media);
 
 /* header NULL: anything goes. 0, or -ENOENT when nothing on offer is accepted (406). */
 int agg_accept_choose(const char *header, enum agg_offer offer, struct agg_accept *ret) _must_check_;
+
+/* Accept-Encoding names gzip, bare, as Kubernetes looks for it. header NULL: no. */
+bool agg_accept_gzip(const char *header);
+/* If-None-Match names this tag (quoted), or anything (RFC 9110 13.1.2). header NULL: no. */
+bool agg_accept_has_tag(const char *header, const char *etag);

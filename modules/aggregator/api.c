@@ -26,11 +26,14 @@ struct agg_api {
 	struct agg_authn *authn;
 	struct agg_authz *authz;
 	uint16_t port;
+	void (*figures)(void *arg, struct agg_figures *ret);
+	void *figures_arg;
 	bool stopping;
 	char etag[AGG_ETAG_MAX];
 	struct agg_openapi *openapi; /* owned */
 	struct agg_causes causes;
 	struct agg_streams streams;
+	struct agg_histogram freshness;
 	struct agg_api_stats stats;
 };
 
@@ -56,6 +59,8 @@ int agg_api_new(const struct agg_api_config *config, struct agg_api **ret)
 		.authn = config->authn,
 		.authz = config->authz,
 		.port = config->port,
+		.figures = config->figures,
+		.figures_arg = config->figures_arg,
 	};
 	if (agg_doc_etag(api->etag) < 0 || agg_openapi_new(&api->openapi) < 0) {
 		free(api);
@@ -193,6 +198,27 @@ static void answer_version(struct request *q)
 	agg_reply_json(q->http, 200, &out);
 }
 
+static void answer_metrics(struct request *q)
+{
+	struct agg_api *api = q->api;
+	struct agg_figures figures = {0};
+	struct agg_exposition *x;
+
+	if (!q->route.get && !q->route.head) {
+		agg_reply_no_method(q->http, q->pretty);
+		return;
+	}
+	if (api->figures)
+		api->figures(api->figures_arg, &figures);
+	figures.store = api->view->store;
+	figures.freshness = &api->freshness;
+	if (agg_exposition_new(&figures, &x) < 0)
+		agg_reply_no_memory(q->http);
+	else
+		agg_reply_stream(q->http, "text/plain; version=0.0.4; charset=utf-8", false, agg_exposition_produce,
+			agg_exposition_done, x);
+}
+
 static void answer_health(struct request *q)
 {
 	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
@@ -250,6 +276,7 @@ static void answer_single(struct request *q, struct agg_query *query)
 	} else {
 		agg_encoder_init(&encoder, &query->accept, query->include, query->pods, query->pretty);
 		agg_encode_single(&encoder, &out, item);
+		agg_item_note_age(item, km_wall_ns(), &q->api->freshness);
 		agg_reply_media(q->http, 200, query->accept.media, &out);
 	}
 }
@@ -321,6 +348,7 @@ static void answer_figures(struct request *q, const struct agg_accept *accept)
 		.namespace_ = q->route.what.namespace_,
 		.accept = *accept,
 		.pretty = q->pretty,
+		.freshness = &q->api->freshness,
 	};
 	struct km_err err = {0};
 
@@ -390,6 +418,9 @@ static void answer(struct request *q)
 		break;
 	case AGG_PLACE_VERSION:
 		answer_version(q);
+		break;
+	case AGG_PLACE_METRICS:
+		answer_metrics(q);
 		break;
 	case AGG_PLACE_OPENAPI:
 		if (q->route.get || q->route.head)

@@ -9,6 +9,7 @@
 #include "aggregator/authn.h"
 #include "aggregator/authz.h"
 #include "aggregator/health.h"
+#include "aggregator/metrics.h"
 #include "aggregator/view.h"
 #include "net/http_server.h"
 
@@ -23,6 +24,9 @@ struct agg_api_config {
 	struct agg_authn *authn;
 	struct agg_authz *authz;
 	uint16_t port; /* where we listen, as told in /apis */
+	/* What /metrics tells beside the API's own figures; NULL: nothing. */
+	void (*figures)(void *arg, struct agg_figures *ret);
+	void *figures_arg;
 };
 
 int agg_api_new(const struct agg_api_config *config, struct agg_api **ret) _must_check_; /* -ENOMEM */

@@ -24,6 +24,7 @@ static const char *const fixed_paths[] = {
 	"/apis/" AGG_GROUP_VERSION,
 	"/healthz",
 	"/livez",
+	"/metrics",
 	"/openapi/v2",
 	"/openapi/v3",
 	"/openapi/v3/",

@@ -56,6 +56,11 @@ bool agg_item_of_pod(const struct agg_view *view, const struct kube_pod *pod, in
 	return true;
 }
 
+void agg_item_note_age(const struct agg_item *item, int64_t now_ns, struct agg_histogram *freshness)
+{
+	agg_histogram_observe(freshness, &agg_buckets_freshness, (double)(now_ns - item->timestamp_ns) / 1e9);
+}
+
 /* A label's key is a qualified name; one that would need escaping did not come from a sane API server and is left out.
  */
 static bool plain_key(const char *key)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "aggregator/histogram.h"
 #include "aggregator/view.h"
 #include "core/json.h"
 
@@ -23,6 +24,9 @@ struct agg_item {
 /* Looks the figures up. false: there is nothing to serve (no usable figures; a pod that is not running). */
 bool agg_item_of_node(const struct agg_view *view, const struct kube_node *node, int64_t now_ns, struct agg_item *ret);
 bool agg_item_of_pod(const struct agg_view *view, const struct kube_pod *pod, int64_t now_ns, struct agg_item *ret);
+
+/* Counts how old the figures are that are served at now_ns. freshness: with agg_buckets_freshness. */
+void agg_item_note_age(const struct agg_item *item, int64_t now_ns, struct agg_histogram *freshness);
 
 /* created: creationTimestamp as text (the time of the request, as upstream). typed: with kind and apiVersion (items of
  * a list have none). */

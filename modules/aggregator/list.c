@@ -218,8 +218,11 @@ int agg_list_produce(struct km_buf *out, struct agg_list *l)
 
 		if (!node && !pod)
 			break;
-		if (pod ? take_pod(l, pod, now_ns) : take_node(l, node, now_ns))
+		if (pod ? take_pod(l, pod, now_ns) : take_node(l, node, now_ns)) {
 			agg_encode_item(&l->encoder, out, &l->item);
+			if (l->query.freshness)
+				agg_item_note_age(&l->item, now_ns, l->query.freshness);
+		}
 		if (out->len - start >= AGG_SLICE_BYTES ||
 			(looked % CHECK_EVERY == 0 && km_now_us() - start_us >= AGG_SLICE_US)) {
 			int r = pod ? remember(l, pod->namespace_, pod->name) : remember(l, "", node->name);

@@ -21,11 +21,12 @@ struct agg_query {
 	struct agg_accept accept;
 	enum agg_include include;
 	bool pretty;
+	struct agg_histogram *freshness; /* borrowed: counts the age of what is served; NULL: nobody asks */
 };
 
 struct agg_list;
 
-/* view is borrowed for the life of the list. On failure (-ENOMEM) query->labels stays the caller's. */
+/* view and freshness are borrowed for the life of the list. On failure (-ENOMEM) query->labels stays the caller's. */
 int agg_list_new(const struct agg_view *view, struct agg_query *query, struct agg_list **ret) _must_check_;
 /* Appends a slice: 1, there is more; 0, that was the last; negative, no memory. A protobuf list lacks its envelope. */
 int agg_list_produce(struct km_buf *out, struct agg_list *list);

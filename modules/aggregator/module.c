@@ -260,10 +260,15 @@ static void module_finip(struct module **m)
 		module_fini(*m);
 }
 
+static void give_figures(void *self, struct agg_figures *ret);
+
 static int make_parts(struct module *m)
 {
 	const struct agg_reviewer reviewer = {.start = start_review, .cancel = cancel_review, .source = m->ctx};
-	struct agg_api_config api = {.view = &m->view, .port = (uint16_t)m->now->options->secure_port};
+	struct agg_api_config api = {.view = &m->view,
+		.port = (uint16_t)m->now->options->secure_port,
+		.figures = give_figures,
+		.figures_arg = m};
 	int r;
 
 	if (!(m->no_roots = sk_X509_new_null()))
@@ -509,6 +514,19 @@ static const void *module_counters_base(void *self)
 	count_scraping(m, &m->counters);
 	count_serving(m, &m->counters);
 	return &m->counters;
+}
+
+/* For /metrics. */
+static void give_figures(void *self, struct agg_figures *ret)
+{
+	struct module *m = KM_CAST(struct module, self, MODULE_MAGIC);
+
+	*ret = (struct agg_figures){
+		.scraper = m->scraper,
+		.counters = counter_rows,
+		.n_counters = KM_ARRAY_LEN(counter_rows),
+		.counters_base = module_counters_base(m),
+	};
 }
 
 const struct km_module agg_module = {

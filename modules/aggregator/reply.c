@@ -62,21 +62,9 @@ bool agg_reply_wants_pretty(struct km_http_req *req)
 	return false;
 }
 
-/* Kubernetes looks for the bare word among the codings. */
 bool agg_reply_takes_gzip(struct km_http_req *req)
 {
-	const char *s = km_http_req_header(req, "Accept-Encoding");
-
-	while (s && *s) {
-		size_t n;
-
-		s += strspn(s, " \t,");
-		n = strcspn(s, ", \t");
-		if (n == 4 && strncmp(s, "gzip", 4) == 0 && strchr(",", s[n + strspn(s + n, " \t")]))
-			return true;
-		s += strcspn(s, ",");
-	}
-	return false;
+	return agg_accept_gzip(km_http_req_header(req, "Accept-Encoding"));
 }
 
 static void compressed(struct km_http_req *req)
@@ -137,23 +125,6 @@ void agg_reply_document(struct km_http_req *req, int code, enum agg_media media,
 		agg_reply_json(req, code, json);
 }
 
-/* RFC 9110 13.1.2: a list of tags, weak or not, or anything. */
-static bool has_already(struct km_http_req *req, const char *etag)
-{
-	const char *s = km_http_req_header(req, "If-None-Match");
-	size_t len = strlen(etag);
-
-	while (s && *s) {
-		s += strspn(s, " \t,");
-		if (strncmp(s, "W/", 2) == 0)
-			s += 2;
-		if (*s == '*' || strncmp(s, etag, len) == 0)
-			return true;
-		s += strcspn(s, ",");
-	}
-	return false;
-}
-
 void agg_reply_tagged(struct km_http_req *req, const struct agg_tagged *how, const struct km_buf *body)
 {
 	if (body->error) {
@@ -164,7 +135,7 @@ void agg_reply_tagged(struct km_http_req *req, const struct agg_tagged *how, con
 	km_http_req_add_header(req, "ETag", how->etag);
 	if (how->vary)
 		km_http_req_add_header(req, "Vary", "Accept");
-	if (has_already(req, how->etag))
+	if (agg_accept_has_tag(km_http_req_header(req, "If-None-Match"), how->etag))
 		km_http_reply(req, 304, NULL, NULL, 0);
 	else
 		km_http_reply(req, 200, how->content_type, body->data, body->len);
@@ -177,13 +148,13 @@ void agg_reply_text(struct km_http_req *req, int code, const char *text, size_t 
 	km_http_reply(req, code, TEXT, text, len);
 }
 
-void agg_reply_stream(struct km_http_req *req, enum agg_media media, bool gzip, km_http_produce_fn produce,
+void agg_reply_stream(struct km_http_req *req, const char *content_type, bool gzip, km_http_produce_fn produce,
 	km_loop_fn done, void *arg)
 {
 	not_cached(req);
 	if (gzip)
 		compressed(req);
-	km_http_stream(req, 200, agg_media_type(media), produce, done, arg);
+	km_http_stream(req, 200, content_type, produce, done, arg);
 }
 
 static void reply_status(struct km_http_req *req, const struct agg_status *status, bool pretty)

@@ -36,7 +36,7 @@ struct agg_tagged {
 void agg_reply_tagged(struct km_http_req *req, const struct agg_tagged *how, const struct km_buf *body);
 void agg_reply_text(struct km_http_req *req, int code, const char *text, size_t len);
 /* Made in slices, see km_http_stream. gzip: what produce gives is. */
-void agg_reply_stream(struct km_http_req *req, enum agg_media media, bool gzip, km_http_produce_fn produce,
+void agg_reply_stream(struct km_http_req *req, const char *content_type, bool gzip, km_http_produce_fn produce,
 	km_loop_fn done, void *arg);
 
 void agg_reply_bad_request(struct km_http_req *req, const char *message, bool pretty);

@@ -188,6 +188,8 @@ void agg_route_find(const char *method, const struct km_url *url, struct agg_rou
 		r->what.discovery = true;
 	} else if (segment_is(url, 0, "openapi")) {
 		openapi(url, r);
+	} else if (segment_is(url, 0, "metrics") && url->n_segments == 1) {
+		r->place = AGG_PLACE_METRICS;
 	} else {
 		(void)health(url, r);
 	}

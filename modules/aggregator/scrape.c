@@ -157,6 +157,11 @@ static void schedule(struct agg_scraped *n)
 
 /* ---- the outcome of a scrape ---- */
 
+static double seconds_since(uint64_t us)
+{
+	return (double)(km_now_us() - us) / (double)KM_USEC_PER_SEC;
+}
+
 static void succeeded(struct agg_scraped *n)
 {
 	struct agg_scraper *s = n->owner;
@@ -174,6 +179,7 @@ static void succeeded(struct agg_scraped *n)
 	free(n->error);
 	n->error = NULL;
 	n->last_success_ns = s->newest_success_ns = km_wall_ns();
+	agg_histogram_observe(&s->scrapes, &agg_buckets_requests, seconds_since(n->begun_us));
 	schedule(n);
 }
 
@@ -323,6 +329,7 @@ static void on_fetched(const struct km_fetch_result *result, void *arg)
 	struct agg_scraped *n = KM_CAST(struct agg_scraped, arg, AGG_SCRAPED_MAGIC);
 	bool time = time_left(n) >= ATTEMPT_MIN_US;
 
+	agg_histogram_observe(&n->timing.requests, &agg_buckets_requests, seconds_since(n->asked_us));
 	if (result->error) {
 		if (agg_walk_failed(&n->walk, result->error) && time)
 			attempt(n);
@@ -360,7 +367,11 @@ static void on_fetched(const struct km_fetch_result *result, void *arg)
 static void attempt(struct agg_scraped *n)
 {
 	struct km_err err = {0};
-	int r = km_fetch_peer_target(n->peer, n->hosts[n->walk.at], n->port, false, &err);
+	int r;
+
+	n->asked_us = km_now_us();
+	n->timing.last_request_ns = (uint64_t)km_wall_ns();
+	r = km_fetch_peer_target(n->peer, n->hosts[n->walk.at], n->port, false, &err);
 
 	if (r == 0)
 		r = km_fetch_get(n->peer, agg_path_text[n->path.at], NULL, agg_walk_share(&n->walk, time_left(n)),
@@ -380,7 +391,8 @@ void agg_scrape(void *arg)
 
 	assert(!km_fetch_peer_busy(n->peer)); /* the timer is armed when a scrape has ended */
 	s->counters.scrapes_total++;
-	n->deadline_us = km_now_us() + (uint64_t)s->options->kubelet_request_timeout / 1000;
+	n->begun_us = km_now_us();
+	n->deadline_us = n->begun_us + (uint64_t)s->options->kubelet_request_timeout / 1000;
 	if (n->n_hosts == 0) {
 		failed(n, -EDESTADDRREQ,
 			"the Node has no address of the types in kubelet-preferred-address-types; add the type it has");

@@ -40,7 +40,10 @@ struct agg_scraped {
 	int logged;                        /* the cause that was logged last, 0: none, all is well */
 	bool over_limit;
 	int64_t last_success_ns;
-	char *error; /* owned, NULL while it fares well */
+	struct agg_node_timing timing; /* name: borrowed from above */
+	uint64_t asked_us;             /* when the request under way was sent */
+	uint64_t begun_us;             /* when the scrape under way began */
+	char *error;                   /* owned, NULL while it fares well */
 	/* trust, of the connection in use */
 	int verdict; /* enum agg_tls_verdict, or negative */
 	bool unsettled;
@@ -59,6 +62,7 @@ struct agg_scraper {
 	struct agg_pins_file *pins;
 	struct km_map nodes; /* name -> struct agg_scraped, owned */
 	struct agg_scraper_counters counters;
+	struct agg_histogram scrapes;
 	int64_t newest_success_ns;
 	bool insecure_logged;
 };

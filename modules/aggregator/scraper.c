@@ -61,6 +61,7 @@ static bool describe(struct agg_scraped *n, const struct kube_node *record, cons
 	n->name = strdup(record->name);
 	n->uid = strdup(record->uid);
 	n->version = strdup(version_of(record));
+	n->timing.name = n->name;
 	if (!n->name || !n->uid || !n->version || (hostname && !(n->hostname = strdup(hostname))))
 		return false;
 	while (n->n_hosts < target->n_hosts && (n->hosts[n->n_hosts] = strdup(target->hosts[n->n_hosts])))
@@ -131,6 +132,8 @@ static void move_node(
 		n->failures = old->failures;
 		n->error = KM_TAKE(old->error);
 		n->last_success_ns = old->last_success_ns;
+		n->timing = old->timing;
+		n->timing.name = n->name;
 		n->path = old->path;
 		agg_scrape_within(n, 0);
 	}
@@ -319,6 +322,21 @@ void agg_scraper_state(const struct agg_scraper *s, struct agg_scraper_state *re
 const struct agg_scraper_counters *agg_scraper_counters(const struct agg_scraper *s)
 {
 	return &s->counters;
+}
+
+void agg_scraper_timings(
+	const struct agg_scraper *s, void (*fn)(const struct agg_node_timing *timing, void *arg), void *arg)
+{
+	struct km_map_entry *e;
+	size_t i = 0;
+
+	while ((e = km_map_next(&s->nodes, &i)))
+		fn(&((const struct agg_scraped *)e->value)->timing, arg);
+}
+
+const struct agg_histogram *agg_scraper_scrapes(const struct agg_scraper *s)
+{
+	return &s->scrapes;
 }
 
 static const char *verdict_text(int verdict)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "aggregator/histogram.h"
 #include "aggregator/options.h"
 #include "aggregator/store.h"
 #include "kube/cluster.h"
@@ -37,6 +38,19 @@ struct agg_scraper_state {
 };
 void agg_scraper_state(const struct agg_scraper *s, struct agg_scraper_state *ret);
 const struct agg_scraper_counters *agg_scraper_counters(const struct agg_scraper *s);
+
+/* How long a kubelet's answers took. */
+struct agg_node_timing {
+	const char *name;
+	struct agg_histogram requests; /* agg_buckets_requests */
+	uint64_t last_request_ns;      /* wall clock; 0: none yet */
+};
+/* Calls fn for each node, in no order; the timing is borrowed. */
+void agg_scraper_timings(
+	const struct agg_scraper *s, void (*fn)(const struct agg_node_timing *timing, void *arg), void *arg);
+/* How long scrapes took from the first request to the samples being stored, of all nodes. */
+const struct agg_histogram *agg_scraper_scrapes(const struct agg_scraper *s);
+
 /* One object a node: name, path, tls ("verified", "pinned", "insecure"), last success, last error; for `kmetricsd
  * status -o json`. New reference. */
 json_t *agg_scraper_status(const struct agg_scraper *s);

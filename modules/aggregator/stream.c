@@ -209,7 +209,8 @@ static void stream_long(struct stream *s, struct km_http_req *req)
 	if (r < 0)
 		reply_broken(s, req);
 	else
-		agg_reply_stream(req, media, s->gzip != NULL, is_proto(s) ? produce_proto : produce_text, on_done, s);
+		agg_reply_stream(req, agg_media_type(media), s->gzip != NULL,
+			is_proto(s) ? produce_proto : produce_text, on_done, s);
 }
 
 void agg_stream_list(

@@ -33,6 +33,8 @@ static void check_route(const struct agg_route *r, const struct km_url *url)
 	/* Whoever is let through by a path rule must not reach figures. */
 	if (r->place >= AGG_PLACE_NODES)
 		assert(r->what.resource && !r->what.discovery && *r->what.resource_name);
+	if (r->place == AGG_PLACE_OPENAPI)
+		assert(r->what.discovery && r->openapi < AGG_OPENAPI_DOCS);
 	if (r->place == AGG_PLACE_NODE || r->place == AGG_PLACE_POD)
 		assert(*r->what.name);
 	if (r->place == AGG_PLACE_HEALTH) {
@@ -66,7 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		*header++ = '\0';
 	for (int offer = AGG_OFFER_DOCUMENT; offer <= AGG_OFFER_LIST; offer++)
 		if (agg_accept_choose(header, (enum agg_offer)offer, &accept) == 0)
-			assert(accept.meta_version);
+			assert(accept.meta_version && agg_media_type(accept.media));
+	(void)agg_accept_gzip(header);
+	(void)agg_accept_has_tag(header, "\"tag\"");
 	if (km_url_parse(target, strlen(target), &url) < 0)
 		return 0;
 	agg_route_find(text, &url, &route);

@@ -124,7 +124,7 @@ static void check_own_text(const struct golden *g, const struct test_reply *repl
 		{"root", "{\n  \"paths\": [\n    \"/apis\",\n    \"/apis/metrics.k8s.io\",\n    "
 			 "\"/apis/metrics.k8s.io/v1beta1\",\n"
 			 "    \"/healthz\",\n    \"/healthz/ping\",\n    \"/livez\",\n    \"/livez/ping\",\n    "
-			 "\"/openapi/v2\",\n    \"/openapi/v3\",\n    "
+			 "\"/metrics\",\n    \"/openapi/v2\",\n    \"/openapi/v3\",\n    "
 			 "\"/openapi/v3/\",\n    \"/readyz\",\n"},
 		{"unknown-root", "{\n  \"paths\": [\n    \"/apis\",\n"},
 		{"version", "{\n  \"major\": \"0\",\n  \"minor\": \"1\",\n  \"emulationMajor\": \"1\",\n"},

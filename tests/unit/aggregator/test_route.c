@@ -39,7 +39,7 @@ static void test_places(void **state)
 		{"GET", "/index.html", AGG_PLACE_ROOT, "get /index.html"},
 		{"GET", "/frob", AGG_PLACE_UNKNOWN, "get /frob"},
 		{"GET", "/api", AGG_PLACE_UNKNOWN, "get /api"},
-		{"HEAD", "/metrics", AGG_PLACE_UNKNOWN, "head /metrics"},
+		{"HEAD", "/metrics", AGG_PLACE_METRICS, "head /metrics"},
 		{"GET", "/apis", AGG_PLACE_APIS, "!get /apis"},
 		{"GET", "/apis/", AGG_PLACE_APIS, "!get /apis/"},
 		{"GET", "/apis/metrics.k8s.io", AGG_PLACE_GROUP, "!get /apis/metrics.k8s.io"},
@@ -94,6 +94,7 @@ static void test_places(void **state)
 			AGG_PLACE_UNKNOWN_API,
 			"!get /openapi/v3/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
 		{"GET", "/openapi", AGG_PLACE_UNKNOWN_API, "!get /openapi"},
+		{"GET", "/metrics", AGG_PLACE_METRICS, "get /metrics"},
 		{"GET", "/metrics/x", AGG_PLACE_UNKNOWN, "get /metrics/x"},
 		{"GET", "/healthz", AGG_PLACE_HEALTH, "get /healthz"},
 		{"GET", "/readyz/ping?verbose", AGG_PLACE_HEALTH, "get /readyz/ping"},
@@ -212,6 +213,33 @@ static void test_accept_media(void **state)
 			a.json_too != cases[i].json_too)
 			fail_msg("%s: media %d, JSON too %d", cases[i].header, a.media, a.json_too);
 	}
+}
+
+static void test_other_negotiation(void **state)
+{
+	static const struct {
+		const char *header;
+		bool gzip, tag;
+	} cases[] = {
+		{NULL, false, false},
+		{"", false, false},
+		{"gzip", true, false},
+		{"deflate,\tgzip , br", true, false},
+		{"gzip;q=0", false, false},
+		{"gzip;q=1.0", false, false}, /* as upstream */
+		{"xgzip, gzipx", false, false},
+		{"*", false, true},
+		{"\"abc\"", false, true},
+		{"\"x\", W/\"abc\"", false, true},
+		{"abc", false, false},
+		{"\"abcd\", \"ab\"", false, false},
+		{",,, ,", false, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (agg_accept_gzip(cases[i].header) != cases[i].gzip ||
+			agg_accept_has_tag(cases[i].header, "\"abc\"") != cases[i].tag)
+			fail_msg("%s", cases[i].header);
 }
 
 static void test_fields(void **state)
@@ -374,6 +402,7 @@ int main(void)
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_accept),
 		cmocka_unit_test(test_accept_media),
+		cmocka_unit_test(test_other_negotiation),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_health),
 		cmocka_unit_test(test_quote_and_include),

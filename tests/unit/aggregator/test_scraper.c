@@ -343,6 +343,13 @@ static void wait_samples(struct scene *s, const struct kubelet *k, unsigned more
 		fail_msg("the kubelet is not scraped any more; the log:\n%s", s->log.data ? s->log.data : "");
 }
 
+static void check_timing(const struct agg_node_timing *timing, void *arg)
+{
+	assert_string_equal(timing->name, "node1");
+	assert_true(agg_histogram_count(&timing->requests) >= 5 && timing->requests.sum > 0);
+	assert_true(timing->last_request_ns + 60 * (uint64_t)KM_NSEC_PER_SEC > (uint64_t)km_wall_ns());
+}
+
 /* ---- tests ---- */
 
 static void test_usual(void **state)
@@ -363,6 +370,8 @@ static void test_usual(void **state)
 	assert_int_equal(counters(s)->pins_made_total, 0);
 	assert_true(counters(s)->scrapes_total >= 5);
 	assert_true(counters(s)->bytes_total > 1000);
+	assert_true(agg_histogram_count(agg_scraper_scrapes(s->scraper)) >= 5);
+	agg_scraper_timings(s->scraper, check_timing, NULL);
 	expect_status(s, "node1", "tls", "verified");
 	expect_status(s, "node1", "path", "/metrics/resource");
 	assert_null(s->log.data); /* all is well: not a word */
