@@ -61,6 +61,7 @@ int agg_api_new(const struct agg_api_config *config, struct agg_api **ret)
 		.port = config->port,
 		.figures = config->figures,
 		.figures_arg = config->figures_arg,
+		.streams.staged_max = config->staged_max ? config->staged_max : AGG_STAGED_MAX,
 	};
 	if (agg_doc_etag(api->etag) < 0 || agg_openapi_new(&api->openapi) < 0) {
 		free(api);
@@ -310,7 +311,7 @@ static void streamed(void *arg)
 /* Too much is being made at once of what cannot be sent slice by slice. false: it has been answered. */
 static bool admit_proto(struct request *q, struct agg_query *query)
 {
-	if (query->accept.media != AGG_MEDIA_PROTOBUF || q->api->streams.staged_bytes < AGG_STAGED_FULL)
+	if (query->accept.media != AGG_MEDIA_PROTOBUF || !agg_streams_full(&q->api->streams))
 		return true;
 	if (query->accept.json_too) {
 		query->accept.media = AGG_MEDIA_JSON;

@@ -27,6 +27,7 @@ struct agg_api_config {
 	/* What /metrics tells beside the API's own figures; NULL: nothing. */
 	void (*figures)(void *arg, struct agg_figures *ret);
 	void *figures_arg;
+	size_t staged_max; /* see agg_streams; 0: AGG_STAGED_MAX */
 };
 
 int agg_api_new(const struct agg_api_config *config, struct agg_api **ret) _must_check_; /* -ENOMEM */

@@ -58,6 +58,11 @@ static bool is_proto(const struct stream *s)
 	return agg_list_encoder(s->list)->accept.media == AGG_MEDIA_PROTOBUF;
 }
 
+bool agg_streams_full(const struct agg_streams *all)
+{
+	return all->staged_bytes >= all->staged_max / 4;
+}
+
 /* ---- JSON and YAML: slice by slice ---- */
 
 static int produce_text(struct km_buf *out, void *arg)
@@ -114,7 +119,7 @@ static int stage(struct stream *s, bool last)
 		km_buf_add(&s->staged, s->slice.data, s->slice.len);
 	s->all->staged_bytes += s->staged.len - s->accounted;
 	s->accounted = s->staged.len;
-	if (s->all->staged_bytes > AGG_STAGED_MAX)
+	if (s->all->staged_bytes > s->all->staged_max)
 		return -ENOBUFS;
 	return r < 0 ? r : s->staged.error;
 }
@@ -201,7 +206,7 @@ static void stream_long(struct stream *s, struct km_http_req *req)
 	if (is_proto(s)) {
 		s->making = true;
 		s->slice = s->staged;
-		s->staged = KM_BUF_INIT(AGG_STAGED_MAX);
+		s->staged = KM_BUF_INIT(s->all->staged_max);
 		r = stage(s, false);
 	} else if (s->gzip) {
 		r = compress_beginning(s);

@@ -13,13 +13,16 @@
 #define AGG_GZIP_THRESHOLD ((size_t)128 * 1024)        /* longer replies are compressed */
 #define AGG_GZIPS_MAX      64                          /* under way; further long replies go out as they are */
 #define AGG_STAGED_MAX     ((size_t)256 * 1024 * 1024) /* bytes of protobuf lists that are being made or sent */
-#define AGG_STAGED_FULL    (AGG_STAGED_MAX / 4)        /* from here on new ones should be JSON */
 
-/* What all streams of an API share; zero at the start. */
+/* What all streams of an API share. */
 struct agg_streams {
+	size_t staged_max; /* AGG_STAGED_MAX, less in tests */
 	size_t staged_bytes;
 	unsigned gzips;
 };
+
+/* So much is staged that another list had better be JSON. What is under way still has room to grow. */
+bool agg_streams_full(const struct agg_streams *all);
 
 /* Replies with the list and takes it. done runs exactly once, when all is over. */
 void agg_stream_list(

@@ -352,10 +352,11 @@ static inline void scene_serve(struct scene *s)
 	s->port = km_http_server_port(s->server);
 }
 
-static inline void scene_open(struct scene *s)
+/* staged_max: of the API, 0: as usual. */
+static inline void scene_open_limited(struct scene *s, size_t staged_max)
 {
 	const struct agg_reviewer reviewer = {.start = scene_review, .cancel = scene_review_cancel, .source = s};
-	struct agg_api_config config = {.view = &s->view, .port = 4443};
+	struct agg_api_config config = {.view = &s->view, .port = 4443, .staged_max = staged_max};
 
 	*s = (struct scene){.nodes_synced = true, .pods_synced = true};
 	scene_clock = (struct km_clock_virtual){.monotonic_us = km_now_us(), .wall_ns = NOW_S * KM_NSEC_PER_SEC};
@@ -376,6 +377,11 @@ static inline void scene_open(struct scene *s)
 	config.authz = s->authz;
 	assert_int_equal(agg_api_new(&config, &s->api), 0);
 	scene_serve(s);
+}
+
+static inline void scene_open(struct scene *s)
+{
+	scene_open_limited(s, 0);
 }
 
 static inline void scene_close(struct scene *s)

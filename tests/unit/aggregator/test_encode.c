@@ -402,6 +402,50 @@ static void test_long(void **state)
 	scene_close(&s);
 }
 
+/* Long protobuf lists are made in memory: together they have a limit. */
+static void test_staged_limit(void **state)
+{
+	struct long_view *v = calloc(1, sizeof(*v));
+	struct exchange e = REQUEST("GET", A "/pods", MASTER PROTOBUF, &scene_front);
+	struct agg_api_stats stats;
+	struct test_reply r;
+	char value[256];
+	struct scene s;
+
+	/* one that outgrows it is cut off, so that the client sees it */
+	scene_open_limited(&s, 200000);
+	long_open(v, &s);
+	s.view = (struct agg_view){.ops = &long_ops, .source = v, .store = s.store};
+	ask(&s, &e, 1);
+	assert_int_equal(e.reply.status, 200);
+	assert_false(e.reply.whole);
+	test_reply_free(&e.reply);
+	/* gzipped, it has room */
+	r = get(&s, A "/pods", MASTER PROTOBUF GZIP);
+	assert_true(r.whole);
+	test_reply_free(&r);
+	agg_api_stats(s.api, &stats);
+	assert_int_equal(stats.under_way, 0);
+	long_close(v, &s);
+	scene_close(&s);
+
+	/* none is begun when it is nearly full: JSON, if that will do */
+	scene_open_limited(&s, 1);
+	long_open(v, &s);
+	s.view = (struct agg_view){.ops = &long_ops, .source = v, .store = s.store};
+	r = get(&s, A "/pods", MASTER "Accept: application/vnd.kubernetes.protobuf, */*\r\n");
+	check_header(&r, "Content-Type", "application/json");
+	check_long_json(r.body, r.body_len);
+	test_reply_free(&r);
+	r = get(&s, A "/pods", MASTER PROTOBUF);
+	assert_int_equal(r.status, 429);
+	assert_string_equal(header(r.head, "Retry-After", value), "1");
+	test_reply_free(&r);
+	long_close(v, &s);
+	scene_close(&s);
+	free(v);
+}
+
 /* Pieces and prefixes of all kinds come out as what went in. */
 static void test_gzip_pieces(void **state)
 {
@@ -447,6 +491,7 @@ int main(void)
 		cmocka_unit_test(test_yaml),
 		cmocka_unit_test(test_yaml_equals_json),
 		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_staged_limit),
 		cmocka_unit_test(test_gzip_pieces),
 	};
 
