@@ -262,15 +262,40 @@ int km_rfc3339_parse(const char *text, size_t len, int64_t *ret_ns)
 	return 0;
 }
 
+/* n digits. */
+static char *put_digits(char *out, unsigned value, unsigned n)
+{
+	for (unsigned i = n; i-- > 0; value /= 10)
+		out[i] = (char)('0' + value % 10);
+	return out + n;
+}
+
 static size_t format_civil(int64_t ns, const char *fraction, char out[KM_RFC3339_TEXT_MAX])
 {
 	int64_t seconds = ns / KM_NSEC_PER_SEC - (ns % KM_NSEC_PER_SEC < 0),
 		days = seconds / 86400 - (seconds % 86400 < 0), rest = seconds - days * 86400, y;
 	unsigned m, d;
+	size_t n;
+	char *p;
 
 	civil_from_days(days, &y, &m, &d);
-	return (size_t)snprintf(out, KM_RFC3339_TEXT_MAX, "%04lld-%02u-%02uT%02u:%02u:%02u%sZ", (long long)y, m, d,
-		(unsigned)(rest / 3600), (unsigned)(rest / 60 % 60), (unsigned)(rest % 60), fraction);
+	/* int64 nanoseconds reach from 1677 to 2262. Without printf: there is one of these in each item of a list. */
+	p = put_digits(out, (unsigned)y, 4);
+	*p++ = '-';
+	p = put_digits(p, m, 2);
+	*p++ = '-';
+	p = put_digits(p, d, 2);
+	*p++ = 'T';
+	p = put_digits(p, (unsigned)(rest / 3600), 2);
+	*p++ = ':';
+	p = put_digits(p, (unsigned)(rest / 60 % 60), 2);
+	*p++ = ':';
+	p = put_digits(p, (unsigned)(rest % 60), 2);
+	n = strlen(fraction);
+	memcpy(p, fraction, n);
+	p += n;
+	memcpy(p, "Z", 2);
+	return (size_t)(p - out) + 1;
 }
 
 size_t km_rfc3339_format(int64_t ns, char out[KM_RFC3339_TEXT_MAX])

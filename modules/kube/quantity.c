@@ -2,7 +2,6 @@
 #include "kube/quantity.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -373,16 +372,31 @@ static uint64_t drop_digit(uint64_t value)
 	return value > INT64_MAX ? value - value % 10 : value;
 }
 
+/* Digits and suffix. Every reply is full of these: printf would take a quarter of the time it is made in. */
+static size_t print_whole(uint64_t value, const char *suffix, char *out)
+{
+	char digits[20];
+	size_t i = sizeof(digits), n, suffix_len = strlen(suffix);
+
+	do
+		digits[--i] = (char)('0' + (int)(value % 10));
+	while ((value /= 10) > 0);
+	n = sizeof(digits) - i;
+	memcpy(out, digits + i, n);
+	memcpy(out + n, suffix, suffix_len + 1);
+	return n + suffix_len;
+}
+
 size_t km_quantity_format_cpu(uint64_t nanocores, char out[KM_QUANTITY_TEXT_MAX])
 {
 	uint64_t value = drop_digit(nanocores);
 	size_t unit = 0;
 
 	if (value == 0)
-		return (size_t)snprintf(out, KM_QUANTITY_TEXT_MAX, "0");
+		return print_whole(0, "", out);
 	for (; value % 1000 == 0; unit++) /* 2^64 n is 18 G: the suffixes do not run out */
 		value /= 1000;
-	return (size_t)snprintf(out, KM_QUANTITY_TEXT_MAX, "%" PRIu64 "%s", value, suffixes[unit].text);
+	return print_whole(value, suffixes[unit].text, out);
 }
 
 size_t km_quantity_format_memory(uint64_t bytes, char out[KM_QUANTITY_TEXT_MAX])
@@ -392,8 +406,8 @@ size_t km_quantity_format_memory(uint64_t bytes, char out[KM_QUANTITY_TEXT_MAX])
 	size_t unit = 0;
 
 	if (value == 1000) /* below 1024 the decimal form is used, and this is the one that has a suffix there */
-		return (size_t)snprintf(out, KM_QUANTITY_TEXT_MAX, "1k");
+		return print_whole(1, "k", out);
 	for (; value >= 1024 && value % 1024 == 0; unit++)
 		value /= 1024;
-	return (size_t)snprintf(out, KM_QUANTITY_TEXT_MAX, "%" PRIu64 "%s", value, units[unit]);
+	return print_whole(value, units[unit], out);
 }
