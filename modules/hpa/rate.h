@@ -9,9 +9,9 @@
 #include "core/base.h"
 
 #define HPA_POLICIES_MAX 64 /* of one direction; the API server sets no limit. More: the HPA is refused with a text */
-#define HPA_EVENTS_MAX                                                                                                \
-	4096 /* of one direction: two a second over the longest period; beyond, the oldest two become one, which only \
-		holds back longer */
+/* Of one direction: two a second over the longest period the API server lets pass. Beyond, the oldest two become one
+ * that only holds back: it has the later time, and does not count for the other direction. */
+#define HPA_EVENTS_MAX   4096
 
 enum hpa_select_policy { HPA_SELECT_MAX, HPA_SELECT_MIN, HPA_SELECT_DISABLED };
 
@@ -35,6 +35,7 @@ struct hpa_scale_event {
 	int32_t change; /* replicas, > 0 */
 	int64_t time_ns;
 	bool outdated;
+	bool merged; /* at the limit; upstream has no limit */
 };
 
 struct hpa_event_book {

@@ -7,8 +7,10 @@
 
 #include "core/base.h"
 
-#define HPA_RECOMMENDATIONS_MAX \
-	8192 /* two a second over the longest window (3600 s); beyond, neighbours are merged to their larger one */
+/* Two a second over the longest window the API server lets pass (3600 s), or 15 seconds apart over 34 hours. Beyond,
+ * each four neighbours in time become two, their smallest and largest, at the time of the last: that only holds back.
+ */
+#define HPA_RECOMMENDATIONS_MAX 8192
 
 struct hpa_recommendation {
 	int32_t replicas;
@@ -21,7 +23,7 @@ struct hpa_history {
 	bool seen; /* upstream's non-nil: an initial recommendation is only noted where there never was one */
 };
 void hpa_history_clear(struct hpa_history *history); /* a zeroed history is an empty, unseen one */
-/* Appends; 0 or -ENOMEM. For the initial recommendation and for reading a saved history. */
+/* Appends and marks as seen; 0 or -ENOMEM. For the initial recommendation and for reading a saved history. */
 int hpa_history_add(struct hpa_history *history, int32_t replicas, int64_t time_ns) _must_check_;
 
 /* Without behavior (stabilizeRecommendation): the highest of desired and what was recommended within the window;
