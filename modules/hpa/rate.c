@@ -33,7 +33,7 @@ void hpa_event_book_clear(struct hpa_event_book *book)
 
 struct hpa_limit hpa_limit_plain(int32_t current, int32_t desired, int32_t min, int32_t max)
 {
-	int32_t step = hpa_int32_of(fmax(SCALE_UP_FACTOR * (double)current, SCALE_UP_AT_LEAST));
+	int32_t step = hpa_int32_of(KM_MAX(SCALE_UP_FACTOR * (double)current, SCALE_UP_AT_LEAST));
 
 	if (desired < min)
 		return HPA_LIMIT(min, TOO_FEW);
