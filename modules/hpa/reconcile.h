@@ -15,6 +15,7 @@
 #include "hpa/status.h"
 
 struct hpa_round;
+struct kube_selector;
 
 /* The section's flags, as the reconcile needs them. */
 struct hpa_flags {
