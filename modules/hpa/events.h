@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "core/clock.h"
 #include "kube/client.h"
 
 #define HPA_EVENTS_COMPONENT "horizontal-pod-autoscaler"

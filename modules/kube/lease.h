@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "core/clock.h"
 #include "kube/client.h"
 
 #define KUBE_LEASE_DURATION_US       (15 * KM_USEC_PER_SEC)
@@ -39,7 +40,7 @@ struct kube_lease_config {
 /* 0; -EOPNOTSUPP: the server has no Leases (Kubernetes before 1.12), said in err; -EINVAL: a name that is none or too
  * long; -ENOMEM. */
 int kube_lease_new(const struct kube_lease_config *config, struct kube_lease **ret, struct km_err *err) _must_check_;
-/* Tries from the next loop turn on. After kube_lease_stop: again. */
+/* Tries from the next loop turn on. Again after kube_lease_stop's done. */
 void kube_lease_start(struct kube_lease *lease);
 /*
  * Stops trying and gives the Lease back (holderIdentity emptied) if it is ours, so that another instance can take it at

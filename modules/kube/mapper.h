@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "core/clock.h"
 #include "kube/client.h"
 
 #define KUBE_MAPPER_FRESH_US    (30 * KM_USEC_PER_SEC)  /* younger documents are believed when they lack a kind */
