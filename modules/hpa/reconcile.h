@@ -44,7 +44,8 @@ struct hpa_failure {
 };
 
 /* The pods behind the selector and their usage of one resource, filled by the world; borrowed until the round goes on.
- * error not "": the metrics could not be had, with upstream's words (spec 3.2, 6). */
+ * error not "": the metrics could not be had, with upstream's client's words: "unable to fetch metrics from resource
+ * metrics API: ..." or "no metrics returned from resource metrics API" (spec 3.2, 6). */
 struct hpa_pods_answer {
 	struct hpa_pod *pods;
 	size_t n_pods;
@@ -55,8 +56,8 @@ struct hpa_pods_answer {
 
 struct hpa_world {
 	int64_t (*now_ns)(void *arg); /* wall clock */
-	/* How many REST mappings the target's group and kind have (one a served version); 0: none, -EINVAL: the
-	 * apiVersion or kind is no good; err has upstream's text (spec 4.1). */
+	/* How many REST mappings the target's group and kind have (one a served version), or a negative errno with
+	 * upstream's text in err (spec 4.1). Asked only when the apiVersion is well formed. */
 	int (*mappings)(const struct hpa_spec *spec, void *arg, struct km_err *err);
 	/* GET of the scale through mapping number i; after: a GET that follows a failed PUT (spec 4.2). */
 	void (*scale_get)(struct hpa_round *round, int mapping, bool after_put, void *arg);
@@ -76,19 +77,30 @@ struct hpa_world {
 	void *arg;
 };
 
-/* What came of it: labels as upstream's reconciliations_total has them (spec 7). */
+enum hpa_action { HPA_ACTION_NONE, HPA_ACTION_UP, HPA_ACTION_DOWN };
+enum hpa_error_kind { HPA_ERROR_NONE, HPA_ERROR_SPEC, HPA_ERROR_INTERNAL };
+const char *hpa_action_label(enum hpa_action action);       /* "none", "scale_up", "scale_down" */
+const char *hpa_error_kind_label(enum hpa_error_kind kind); /* "none", "spec", "internal" */
+
+/* What came of it: labels as upstream's reconciliations_total and metric_computation_total have them (spec 7). May be
+ * copied: its texts are static or its own. */
 struct hpa_outcome {
 	const char *action;      /* "scale_up", "scale_down", "none" */
 	const char *error_label; /* "none", "spec", "internal" */
 	char error[1024];        /* "" when all is well */
 	int32_t current, desired;
 	bool has_desired; /* the desired_replicas gauge was set */
+	uint8_t n_computations;
+	struct {
+		uint8_t action;          /* enum hpa_action */
+		uint8_t error;           /* enum hpa_error_kind */
+	} computations[HPA_METRICS_MAX]; /* of spec->metrics, in order */
 };
 
 struct hpa_round_config {
 	const char *namespace_, *name; /* of the HPA; borrowed, like all here, until the round is freed */
 	const struct hpa_spec *spec;
-	json_t *status; /* the status member as the server has it; NULL: none */
+	json_t *status; /* the status member as the server has it; NULL: none. The round takes a reference */
 	enum hpa_api_version version;
 	struct hpa_memory *memory;
 	const struct hpa_flags *flags;
@@ -97,7 +109,7 @@ struct hpa_round_config {
 
 /* 0 or -ENOMEM; the first question is asked before it returns, and done may have been called (*ret is set before). */
 int hpa_round_start(const struct hpa_round_config *config, struct hpa_round **ret) _must_check_;
-/* Answers. failure NULL: fine. */
+/* Answers to the question that is open, each once. failure NULL: fine. Strings are borrowed during the call. */
 void hpa_round_scale(struct hpa_round *round, const struct hpa_scale *scale, const struct hpa_failure *failure);
 void hpa_round_put(struct hpa_round *round, const struct hpa_failure *failure);
 void hpa_round_status(struct hpa_round *round, const struct hpa_failure *failure);

@@ -10,7 +10,8 @@
 #include "core/err.h"
 #include "hpa/rate.h"
 
-#define HPA_METRICS_MAX 64 /* of one HPA; more: refused with a text */
+#define HPA_METRICS_MAX 64  /* of one HPA; more: refused with a text */
+#define HPA_TEXT_MAX    512 /* bytes of one name in it; longer: refused with a text */
 
 enum hpa_api_version { HPA_V2, HPA_V2BETA2, HPA_V2BETA1 }; /* what is read and written; newest served wins */
 
@@ -36,7 +37,8 @@ struct hpa_spec {
 	struct hpa_metric *metrics; /* in this allocation, like all strings */
 };
 
-/* The spec of an HPA object. -EINVAL with what, where and remedy in err; -ENOMEM. One allocation: free(). */
+/* The spec of an HPA object (the object with its "spec" member). -EINVAL with what, where and remedy in err; -ENOMEM.
+ * One allocation: free(). A target that names none (neither average) is left to fail when it is computed. */
 int hpa_spec_decode(json_t *object, enum hpa_api_version version, struct hpa_spec **ret, struct km_err *err)
 	_must_check_;
 /* "v2" etc.; version from discovery's newest ("v2" gives HPA_V2). -ENOENT for others. */

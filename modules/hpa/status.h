@@ -40,15 +40,27 @@ struct hpa_status {
 	struct hpa_metric_status metrics[HPA_METRICS_MAX];
 };
 
-/* Sets a condition: lastTransitionTime moves only with the status; reason and message always (spec 3.1). */
+/* Copies text that may come from anywhere: cut to size at a character's end, and what is no UTF-8 becomes U+FFFD. */
+void hpa_text_copy(char *out, size_t size, const char *text);
+
+/* Sets a condition: lastTransitionTime moves only with the status; reason and message always (spec 3.1). Where there
+ * are HPA_CONDITIONS_MAX others already, the last of them gives way. */
 void hpa_status_set(struct hpa_status *status, const char *type, bool is_true, const char *reason, int64_t now_s,
 	const char *fmt, ...) _printf_(6, 7);
 void hpa_status_remove(struct hpa_status *status, const char *type);
 const struct hpa_condition *hpa_status_find(const struct hpa_status *status, const char *type);
 
-/* The numbers and conditions of an object's status (currentMetrics are not read: they are compared as JSON). */
-void hpa_status_decode(json_t *object, struct hpa_status *ret);
-/* The status member as this API version has it; NULL without memory. New reference. */
+/* The numbers and conditions of a status member; NULL is an empty one. currentMetrics are not read: they are compared
+ * as JSON. What is not as it should be counts as absent; what is more than fits is left out. */
+void hpa_status_decode(json_t *status, struct hpa_status *ret);
+/* The status member as this API version has it; NULL without memory. New reference. observedGeneration is never set
+ * (spec 3.3). */
 json_t *hpa_status_encode(const struct hpa_status *status, enum hpa_api_version version);
-/* Semantic equality of two status members: quantities by value, null, absent, 0 and [] alike (spec 3.3). */
+/* The same old member with other conditions, for a round that learnt nothing else; NULL without memory. */
+json_t *hpa_status_encode_conditions(const struct hpa_status *status, json_t *old);
+/* Semantic equality of two status members (spec 3.3): quantities by value; null, absent, "", [] and {} alike, and for
+ * the members of the status itself 0 as well. */
 bool hpa_status_same(json_t *a, json_t *b);
+
+/* Whole seconds, towards the past. */
+int64_t hpa_seconds_of(int64_t ns);
