@@ -2,7 +2,6 @@
 /* The conditions of an HPA, and its status as JSON: see status.h. */
 #include "hpa/status.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
