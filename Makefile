@@ -32,7 +32,7 @@ WARNINGS += -Werror
 endif
 
 # Goals that need neither the libraries nor a compiler
-light_goals := help deps deps-e2e clean format format-check check test e2e e2e-long demo
+light_goals := help deps deps-e2e clean format format-check check test e2e e2e-long demo fuzz
 ifneq ($(filter-out $(light_goals),$(or $(MAKECMDGOALS),all)),)
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 pkg_libs   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm
@@ -67,7 +67,7 @@ fuzz_bins := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(fuzz_srcs))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help deps deps-e2e install tests vectors check test e2e e2e-long demo format format-check clean fuzz
+.PHONY: all help deps deps-e2e install tests vectors check test e2e e2e-long demo format format-check clean fuzz fuzz-live
 
 all: $(O)/kmetricsd ## build the binary, build/kmetricsd
 
@@ -107,6 +107,11 @@ $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/replay.o $(foreach l,$(
 	@mkdir -p $(@D)
 	@[ '$(Q)' = '' ] || echo '  LD      $@'
 	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+
+$(O)/live/%: $(O)/obj/tests/fuzz/%.o $(foreach l,$(libs_cmd),$(call lib,$(l)))
+	@mkdir -p $(@D)
+	@[ '$(Q)' = '' ] || echo '  LD      $@'
+	$(Q)$(CC) $(km_ldflags) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
 # hpa-vectors is one program over a folder of files, a source file a kind of line; the others have a program and a file each.
 vector_srcs     := $(filter-out tests/vectors/vectors_hpa.c,$(wildcard tests/vectors/vectors_*.c))
@@ -171,8 +176,10 @@ format: ## clang-format on all C files
 format-check:
 	@clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 
-fuzz: ## build/fuzz-live/NAME with libFuzzer (clang)
-	@tests/fuzz/build-live '$(O)'
+fuzz: ## the fuzz targets with libFuzzer (clang): build/live/sanitize/live/fuzz_NAME [OPTIONS] CORPUS...
+	@$(MAKE) --no-print-directory B='$(B)/live' CC=clang SANITIZE=address,undefined,fuzzer-no-link fuzz-live
+
+fuzz-live: $(patsubst tests/fuzz/%.c,$(O)/live/%,$(fuzz_srcs))
 
 clean: ## remove what was built
 	rm -rf $(B)

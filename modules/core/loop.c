@@ -9,9 +9,11 @@
 #include "core/clock.h"
 #include "core/loop_private.h"
 
-#define TIMER_MAGIC 0x6b6d746du
-#define LAG_TICK_US UINT64_C(100000)
-#define SIGNALS_MAX 16
+#define TIMER_MAGIC  0x6b6d746du
+#define LAG_TICK_US  UINT64_C(100000)
+#define SIGNALS_MAX  16
+/* far more than freed bufferevents need (libevent runs 16 deferred callbacks a turn) */
+#define TURNS_AT_END 1000
 
 struct reap {
 	km_loop_fn fn;
@@ -113,6 +115,18 @@ int km_loop_new(struct km_loop **ret, struct km_err *err)
 	return km_fail(err, -ENOMEM, "the event loop could not be made");
 }
 
+/*
+ * A deferred callback of a bufferevent that its owner has freed keeps it, its socket and its TLS state alive until the
+ * loop turns; event_base_free would drop the callback and with it the last reference. Ends at once when there is none,
+ * and after TURNS_AT_END in any case.
+ */
+static void let_deferred_go(struct event_base *base)
+{
+	for (int i = 0; i < TURNS_AT_END && event_base_get_num_events(base, EVENT_BASE_COUNT_ACTIVE) > 0; i++)
+		if (event_base_loop(base, EVLOOP_NONBLOCK) < 0)
+			return;
+}
+
 void km_loop_free(struct km_loop *loop)
 {
 	if (!loop)
@@ -126,8 +140,10 @@ void km_loop_free(struct km_loop *loop)
 		event_free(loop->reap_event);
 	if (loop->lag_event)
 		event_free(loop->lag_event);
-	if (loop->base)
+	if (loop->base) {
+		let_deferred_go(loop->base);
 		event_base_free(loop->base);
+	}
 	free(loop);
 }
 

@@ -25,9 +25,8 @@ struct kube_mapping_version {
 	const char *scale_group, *scale_version, *scale_kind;
 };
 
-/* Immutable. */
+/* One allocation. */
 struct kube_mapping {
-	unsigned refs;
 	const char *group;                      /* "apps"; "" for the core group */
 	const char *kind;                       /* as discovery has it */
 	size_t n;                               /* at least 1 */
@@ -39,7 +38,7 @@ static inline size_t kube_mapping_count(const struct kube_mapping *mapping)
 {
 	return mapping->n;
 }
-void kube_mapping_free(struct kube_mapping *mapping); /* gives one reference back; NULL is fine */
+void kube_mapping_free(struct kube_mapping *mapping); /* NULL is fine */
 
 struct kube_mapper;
 struct kube_mapper_call;

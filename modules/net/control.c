@@ -43,6 +43,7 @@ struct km_control {
 	size_t n_uids;
 	km_control_fn fn;
 	void *arg;
+	uint64_t deadline_us;
 	struct peer *peers;
 	size_t n_peers;
 	uint64_t idle_since;
@@ -157,7 +158,7 @@ static void on_read(struct bufferevent *bev, void *arg)
 	send_reply(p, answer(p, line, len));
 	free(line);
 	if (p->self)
-		km_timer_set(p->deadline, KM_CONTROL_DEADLINE_US);
+		km_timer_set(p->deadline, p->owner->deadline_us);
 }
 
 static void on_written(struct bufferevent *bev, void *arg)
@@ -229,7 +230,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	bufferevent_setcb(p->bev, on_read, on_written, on_event, p);
 	bufferevent_setwatermark(p->bev, EV_READ, 0, KM_CONTROL_REQUEST_MAX);
 	bufferevent_enable(p->bev, EV_READ | EV_WRITE);
-	km_timer_set(p->deadline, KM_CONTROL_DEADLINE_US);
+	km_timer_set(p->deadline, c->deadline_us);
 }
 
 /* A socket file whose owner is gone is replaced; one that answers is not. */
@@ -246,11 +247,13 @@ static int clear_path(const char *path, struct km_err *err)
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	r = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&address, sizeof(address));
-	r = r == 0 || errno == EAGAIN ? -EADDRINUSE : 0;
+	r = r == 0 || errno == EAGAIN ? -EADDRINUSE : -errno;
 	if (fd >= 0)
 		close(fd);
-	if (r < 0)
+	if (r == -EADDRINUSE)
 		return km_fail(err, r, "%s: another process answers there", path);
+	if (r != -ECONNREFUSED && r != -ENOENT) /* not ours, not of our kind: only a dead one may be removed */
+		return km_fail(err, r, "%s: it cannot be told whether somebody answers there: %s", path, strerror(-r));
 	return unlink(path) < 0 && errno != ENOENT ? km_fail(err, -errno, "%s: %s", path, strerror(errno)) : 0;
 }
 
@@ -289,8 +292,12 @@ int km_control_new(
 
 	if (!c)
 		return km_fail(err, -ENOMEM, "out of memory");
-	*c = (struct km_control){
-		.magic = CONTROL_MAGIC, .loop = loop, .fn = config->fn, .arg = config->arg, .idle_since = km_now_us()};
+	*c = (struct km_control){.magic = CONTROL_MAGIC,
+		.loop = loop,
+		.fn = config->fn,
+		.arg = config->arg,
+		.deadline_us = config->deadline_us ? config->deadline_us : KM_CONTROL_DEADLINE_US,
+		.idle_since = km_now_us()};
 	for (size_t i = 0; i < config->n_uids && i < UIDS_MAX; i++)
 		c->uids[c->n_uids++] = config->uids[i];
 	if (fd < 0) {

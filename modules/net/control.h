@@ -16,7 +16,7 @@
 #define KM_CONTROL_REQUEST_MAX (256 * 1024)
 #define KM_CONTROL_REPLY_MAX   (64 * 1024 * 1024)
 #define KM_CONTROL_PEERS_MAX   32
-#define KM_CONTROL_DEADLINE_US (10 * 1000000ULL) /* for a request to arrive whole */
+#define KM_CONTROL_DEADLINE_US (10 * 1000000ULL) /* for a request to arrive whole, and for its reply to be read */
 
 struct km_control;
 
@@ -33,6 +33,7 @@ struct km_control_config {
 	mode_t mode;       /* of the socket file; 0: 0600 */
 	const uid_t *uids; /* who may speak, besides root (always may); borrowed during the call */
 	size_t n_uids;
+	uint64_t deadline_us; /* 0: KM_CONTROL_DEADLINE_US */
 	km_control_fn fn;
 	void *arg;
 };
@@ -47,7 +48,8 @@ json_t *km_control_error(int code, const char *fmt, ...) _printf_(2, 3);
 
 /*
  * The caller's side, blocking: for command-line verbs, and for the daemon before its loop runs. request is borrowed. 0
- * and the reply object (caller owns); -ENOENT/-ECONNREFUSED (nobody there), -EACCES, -ETIMEDOUT, -EBADMSG, or
+ * and the reply object (caller owns); -ENOENT/-ECONNREFUSED (nobody there), -EACCES, -ETIMEDOUT, -EBADMSG, -EMSGSIZE
+ * (the request is longer than KM_CONTROL_REQUEST_MAX), or
  * -EREMOTEIO when the reply is an error (its text in err, its code in *ret_code when not NULL).
  */
 int km_control_call(const char *path, json_t *request, uint64_t deadline_us, json_t **ret, int *ret_code,

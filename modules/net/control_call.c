@@ -84,17 +84,31 @@ static int read_line(int fd, struct km_buf *line, uint64_t until_us)
 	}
 }
 
-static int exchange(const char *path, const char *request, struct km_buf *reply, uint64_t until_us, struct km_err *err)
+/* connect() to a local socket waits while its queue is full, as long as the time for sending allows. */
+static int connect_within(int fd, const char *path, uint64_t until_us)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	uint64_t now = km_now_us(), left = until_us > now ? until_us - now : 1;
+	struct timeval limit = {
+		.tv_sec = (time_t)(left / KM_USEC_PER_SEC), .tv_usec = (suseconds_t)(left % KM_USEC_PER_SEC)};
+
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	return 0;
+}
+
+static int exchange(const char *path, const char *request, struct km_buf *reply, uint64_t until_us, struct km_err *err)
+{
 	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int r;
 
-	if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
+	if (fd < 0 || strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 		return km_fail(err, -EINVAL, "%s: not a usable socket path", path);
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return km_fail(err, -errno, "%s: %s", path, strerror(errno));
+	if ((r = connect_within(fd, path, until_us)) < 0)
+		return km_fail(err, r, "%s: %s", path, r == -ETIMEDOUT ? "no answer in time" : strerror(-r));
 	if ((r = send_line(fd, request, strlen(request), until_us)) < 0 || (r = send_line(fd, "\n", 1, until_us)) < 0 ||
 		(r = read_line(fd, reply, until_us)) < 0) {
 		if (r == -EPIPE || r == -ECONNRESET)
@@ -116,6 +130,8 @@ int km_control_call(
 
 	if (!text)
 		return km_fail(err, -ENOMEM, "out of memory");
+	if (strlen(text) >= KM_CONTROL_REQUEST_MAX)
+		return km_fail(err, -EMSGSIZE, "%s: the request is longer than %d bytes", path, KM_CONTROL_REQUEST_MAX);
 	if ((r = exchange(path, text, &line, km_now_us() + deadline_us, err)) < 0)
 		return r;
 	reply = json_loadb(line.data, line.len, 0, NULL);

@@ -19,9 +19,12 @@
 #include "core/clock.h"
 #include "net/fetch_internal.h"
 
-#define HOST_MAX 253
-
 static void step_connect(struct km_fetch_peer *peer, const char *address);
+
+void fetch_where(const struct km_fetch_peer *peer, char out[FETCH_WHERE_MAX])
+{
+	snprintf(out, FETCH_WHERE_MAX, strchr(peer->host, ':') ? "[%s]:%u" : "%s:%u", peer->host, peer->port);
+}
 
 /* ---- the end of a request ---- */
 
@@ -33,6 +36,7 @@ static void end_request(struct km_fetch_peer *peer, struct km_fetch_result *resu
 	result->reused = peer->reused;
 	result->started_wall_ns = peer->started_wall_ns;
 	peer->state = GET_IDLE;
+	peer->stale = false;
 	km_timer_cancel(peer->deadline);
 	free(peer->path);
 	if (peer->authorization)
@@ -68,7 +72,7 @@ static void leave_queue(struct km_fetch_peer *peer)
 
 struct resolve {
 	struct km_fetch_peer *peer; /* NULL: nobody waits any more */
-	char host[HOST_MAX + 1];
+	char host[FETCH_HOST_MAX + 1];
 	char address[FETCH_ADDRESS_MAX];
 	int error; /* EAI_* */
 };
@@ -202,7 +206,8 @@ static void start_step(struct km_fetch_peer *peer)
 static void new_connection(struct km_fetch_peer *peer)
 {
 	peer->reused = false;
-	if (take_token(peer->fetcher))
+	/* one that is earned belongs to whoever waits longest, not to who asks before the timer fires */
+	if (!peer->fetcher->waiting && take_token(peer->fetcher))
 		start_step(peer);
 	else
 		wait_for_token(peer);
@@ -215,7 +220,7 @@ static void begin(void *arg)
 
 	if (peer->state != GET_BEGIN)
 		return; /* ended before it began */
-	if (peer->conn && peer->conn_generation == peer->fetcher->generation) {
+	if (peer->conn && !peer->stale && peer->conn_generation == peer->fetcher->generation) {
 		peer->reused = true;
 		if (fetch_conn_send(peer) == 0)
 			return;
@@ -229,12 +234,12 @@ static void on_deadline(void *arg)
 	struct km_fetch_peer *peer = KM_CAST(struct km_fetch_peer, arg, PEER_MAGIC);
 	static const char *const doing[] = {"", "not begun", "resolving its name", "waiting for a free connection slot",
 		"connecting, or waiting for the reply"};
-	char text[400];
+	char text[400], where[FETCH_WHERE_MAX];
 
 	if (peer->state == GET_IDLE)
 		return;
-	snprintf(text, sizeof(text), "%s:%u: no answer within the deadline (%s)", peer->host, peer->port,
-		doing[peer->state]);
+	fetch_where(peer, where);
+	snprintf(text, sizeof(text), "%s: no answer within the deadline (%s)", where, doing[peer->state]);
 	leave_queue(peer);
 	if (peer->resolve) {
 		peer->resolve->peer = NULL;
@@ -250,16 +255,22 @@ static int classify(const struct fetch_conn *c, int saved_errno, char *text, siz
 	const struct km_fetch_peer *peer = c->peer;
 	unsigned long ssl_error =
 		c->ssl ? bufferevent_get_openssl_error(evhttp_connection_get_bufferevent(c->evcon)) : 0;
-	char where[300];
+	char where[FETCH_WHERE_MAX];
 
-	snprintf(where, sizeof(where), "%s:%u", peer->host, peer->port);
-	if (c->judged_bad) {
-		snprintf(text, size, "%s: %s", where, c->judge_err.text);
-		return -EKEYREJECTED;
+	fetch_where(peer, where);
+	if (c->refused) {
+		snprintf(text, size, "%s: %s", where, c->refusal.text);
+		return c->refused;
+	}
+	if (!c->in_body && c->received > FETCH_HEADERS_MAX) {
+		snprintf(text, size, "%s: the reply's headers are longer than %d bytes", where, FETCH_HEADERS_MAX);
+		return -EMSGSIZE;
 	}
 	switch (c->http_error - 1) {
 	case EVREQ_HTTP_DATA_TOO_LONG:
-		snprintf(text, size, "%s: the reply is larger than %zu bytes", where, peer->max_body);
+		/* evhttp does not tell the two apart */
+		snprintf(text, size, "%s: the reply is larger than %zu bytes%s", where, peer->max_body,
+			c->chunked ? ", or its chunks are malformed" : "");
 		return -EMSGSIZE;
 	case EVREQ_HTTP_INVALID_HEADER:
 		snprintf(text, size, "%s: the reply is not HTTP", where);
@@ -267,8 +278,10 @@ static int classify(const struct fetch_conn *c, int saved_errno, char *text, siz
 	default:
 		break;
 	}
-	/* libevent reports a refused connection as a bare SSL_ERROR_SYSCALL, which names no library */
-	if (ssl_error && ERR_GET_LIB(ssl_error) != 0) {
+	/* libevent reports a refused connection as a bare SSL_ERROR_SYSCALL, which names no library; an end without
+	 * TLS's own goodbye is a cut like any other */
+	if (ssl_error && ERR_GET_LIB(ssl_error) != 0 &&
+		ERR_GET_REASON(ssl_error) != SSL_R_UNEXPECTED_EOF_WHILE_READING) {
 		const char *reason = ERR_reason_error_string(ssl_error);
 		/* the kubelet has no serving certificate yet: its CSR waits for approval (spec metrics-api 7, row 2) */
 		bool internal = ERR_GET_REASON(ssl_error) == SSL_R_TLSV1_ALERT_INTERNAL_ERROR;
@@ -279,7 +292,7 @@ static int classify(const struct fetch_conn *c, int saved_errno, char *text, siz
 				 : "");
 		return -EPROTO;
 	}
-	if (c->used || c->http_error - 1 == EVREQ_HTTP_EOF) {
+	if (c->received > 0) {
 		snprintf(text, size, "%s: the connection was closed in the middle of the reply", where);
 		return -EBADMSG;
 	}
@@ -288,24 +301,16 @@ static int classify(const struct fetch_conn *c, int saved_errno, char *text, siz
 		snprintf(text, size, "%s: %s", where, strerror(saved_errno));
 		return -saved_errno;
 	}
-	snprintf(text, size, "%s: the connection could not be made, or was cut", where);
+	snprintf(text, size, "%s: the connection was cut without a reply", where);
 	return -ECONNRESET;
 }
 
-static bool has_framing(struct evhttp_request *req)
+/* Whether the next request can go over it: evhttp has not closed it, and nothing came beyond the reply. */
+static bool keeps_alive(const struct fetch_conn *c)
 {
-	struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
+	struct bufferevent *bev = evhttp_connection_get_bufferevent(c->evcon);
 
-	/* A body that ends with the connection cannot be told from one that was cut short. */
-	return evhttp_find_header(headers, "Content-Length") || evhttp_find_header(headers, "Transfer-Encoding") ||
-	       evhttp_request_get_response_code(req) == 204;
-}
-
-static bool keeps_alive(struct evhttp_request *req)
-{
-	const char *connection = evhttp_find_header(evhttp_request_get_input_headers(req), "Connection");
-
-	return !connection || evutil_ascii_strcasecmp(connection, "close") != 0;
+	return bufferevent_getfd(bev) >= 0 && evbuffer_get_length(bufferevent_get_input(bev)) == 0;
 }
 
 void fetch_replied(struct fetch_conn *c, struct evhttp_request *req, int saved_errno)
@@ -321,7 +326,7 @@ void fetch_replied(struct fetch_conn *c, struct evhttp_request *req, int saved_e
 		int error = classify(c, saved_errno, text, sizeof(text));
 
 		/* The kubelet closed the kept connection just when we asked: once more, on a new one. */
-		if (peer->reused && !peer->retried && error != -EMSGSIZE && error != -EKEYREJECTED) {
+		if (peer->reused && !peer->retried && c->received == 0) {
 			peer->retried = true;
 			fetch_conn_drop(c);
 			new_connection(peer);
@@ -330,12 +335,6 @@ void fetch_replied(struct fetch_conn *c, struct evhttp_request *req, int saved_e
 		fail(peer, error, text);
 		return;
 	}
-	if (!has_framing(req)) {
-		snprintf(text, sizeof(text), "%s:%u: a reply without a length", peer->host, peer->port);
-		fail(peer, -EBADMSG, text);
-		return;
-	}
-	c->used = true;
 	body = evhttp_request_get_input_buffer(req);
 	result.status = evhttp_request_get_response_code(req);
 	result.body_len = evbuffer_get_length(body);
@@ -344,7 +343,7 @@ void fetch_replied(struct fetch_conn *c, struct evhttp_request *req, int saved_e
 		fail(peer, -ENOMEM, "out of memory");
 		return;
 	}
-	if (!keeps_alive(req) || peer->conn_generation != peer->fetcher->generation)
+	if (!keeps_alive(c) || peer->stale || peer->conn_generation != peer->fetcher->generation)
 		fetch_conn_drop(c);
 	end_request(peer, &result);
 }
@@ -398,7 +397,7 @@ static bool is_name(const char *host)
 {
 	size_t n = strlen(host);
 
-	return n > 0 && n <= HOST_MAX && host[0] != '-' && host[0] != '.' &&
+	return n > 0 && n <= FETCH_HOST_MAX && host[0] != '-' && host[0] != '.' &&
 	       strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
 }
 
@@ -429,7 +428,7 @@ void km_fetch_peer_disconnect(struct km_fetch_peer *peer)
 	if (peer->state == GET_IDLE)
 		fetch_conn_drop(peer->conn);
 	else
-		peer->conn_generation = peer->fetcher->generation - 1; /* not used again after the request under way */
+		peer->stale = true;
 }
 
 bool km_fetch_peer_busy(const struct km_fetch_peer *peer)

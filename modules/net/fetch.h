@@ -30,7 +30,8 @@ struct km_fetcher_config {
 
 int km_fetcher_new(struct km_loop *loop, const struct km_fetcher_config *config, struct km_fetcher **ret,
 	struct km_err *err) _must_check_;
-/* New connections use this identity; idle old ones are closed, busy ones after their request. Referenced. */
+/* New connections use this identity; an idle old one is closed when its peer is next asked, a busy one after its
+ * request. Referenced. */
 int km_fetcher_set_identity(struct km_fetcher *f, struct km_identity *identity, struct km_err *err) _must_check_;
 void km_fetcher_free(struct km_fetcher *f); /* after its peers; NULL is fine */
 
@@ -46,15 +47,16 @@ void km_fetch_peer_free(struct km_fetch_peer *peer);
  */
 int km_fetch_peer_target(struct km_fetch_peer *peer, const char *host, uint16_t port, bool plain, struct km_err *err)
 	_must_check_;
-/* Closes the idle connection (for instance because trust changed). */
+/* Closes the idle connection (for instance because trust changed), or the busy one after its request. */
 void km_fetch_peer_disconnect(struct km_fetch_peer *peer);
 
 struct km_fetch_result {
 	int error; /* 0: a reply came; -ETIMEDOUT, -ECONNREFUSED, -EHOSTUNREACH, -EKEYREJECTED (the judge's text),
-		      -EMSGSIZE, -EBADMSG (not HTTP, or cut short), -ENOENT (name) ... */
+		      -EMSGSIZE, -EBADMSG (not HTTP, or cut short), -ECONNRESET (cut before a reply), -EPROTO (TLS),
+		      -ENOENT (name) ... */
 	int status;
 	const char *error_text; /* names the address and the cause; borrowed */
-	const char *body;       /* contiguous, decoded (gzip if it was), not NUL-terminated */
+	const char *body;       /* contiguous, as sent (no compression is asked for), not NUL-terminated */
 	size_t body_len;
 	bool reused;             /* over a kept connection */
 	int64_t started_wall_ns; /* when the request was sent */

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <netinet/in.h>
 
@@ -12,6 +13,8 @@
 #define FETCH_HEADERS_MAX  16384
 #define FETCH_ADDRESS_MAX  INET6_ADDRSTRLEN
 #define FETCH_RATE_DEFAULT 50
+#define FETCH_HOST_MAX     253
+#define FETCH_WHERE_MAX    (FETCH_HOST_MAX + 16)
 
 #define FETCHER_MAGIC 0x6b6d6665u
 #define PEER_MAGIC    0x6b6d6670u
@@ -24,11 +27,16 @@ struct fetch_conn {
 	struct evhttp_connection *evcon; /* owns bufferevent, SSL and socket */
 	SSL *ssl;                        /* borrowed from the bufferevent; NULL: plain */
 	char address[FETCH_ADDRESS_MAX];
-	bool used;       /* a request has succeeded on it */
-	bool judged_bad; /* the judge refused; its text is in judge_err */
 	bool freeing;
+	bufferevent_event_cb on_connect; /* evhttp's, while ours stands in front of it */
+	void *on_connect_arg;
+	int connect_errno;
+	/* of the request under way */
+	size_t received; /* bytes of its reply so far, headers included */
+	bool in_body, chunked;
 	int http_error; /* enum evhttp_request_error + 1, 0: none */
-	struct km_err judge_err;
+	int refused;    /* what the judge, or we on seeing the headers, refused it with; 0: nothing */
+	struct km_err refusal;
 };
 
 struct fetch_wait {
@@ -69,6 +77,7 @@ struct km_fetch_peer {
 	struct resolve *resolve;
 	struct fetch_wait wait;
 	bool reused, retried;
+	bool stale; /* the target or the trust changed meanwhile: the connection is not used again */
 	int64_t started_wall_ns;
 };
 
@@ -79,5 +88,7 @@ int fetch_conn_send(struct km_fetch_peer *peer) _must_check_;
 /* Cuts the connection loose; it is freed when the loop's callbacks have returned. NULL is fine. */
 void fetch_conn_drop(struct fetch_conn *conn);
 
+/* fetch.c: "host:port" as in a URL. */
+void fetch_where(const struct km_fetch_peer *peer, char out[FETCH_WHERE_MAX]);
 /* fetch.c: the reply or failure of the request on conn (req may be NULL). */
 void fetch_replied(struct fetch_conn *conn, struct evhttp_request *req, int saved_errno);

@@ -43,7 +43,6 @@ struct km_http_call {
 	struct km_http_client *client;
 	CURL *easy;
 	struct curl_slist *headers;
-	char *authorization; /* the whole header line, wiped */
 	char *body;
 	struct km_buf reply;
 	struct km_timer *idle;
@@ -223,10 +222,9 @@ static void free_call(struct km_http_call *call)
 	if (call->added)
 		curl_multi_remove_handle(client->multi, call->easy);
 	curl_easy_cleanup(call->easy);
+	for (struct curl_slist *line = call->headers; line; line = line->next)
+		explicit_bzero(line->data, strlen(line->data)); /* one of them may be the token */
 	curl_slist_free_all(call->headers);
-	if (call->authorization)
-		explicit_bzero(call->authorization, strlen(call->authorization));
-	free(call->authorization);
 	free(call->body);
 	km_buf_free(&call->reply);
 	km_timer_free(call->idle);
@@ -240,6 +238,8 @@ static void free_call(struct km_http_call *call)
 
 static int error_of(const struct km_http_call *call, CURLcode code)
 {
+	long os_errno = 0;
+
 	if (call->abort_error)
 		return call->abort_error;
 	switch (code) {
@@ -248,7 +248,8 @@ static int error_of(const struct km_http_call *call, CURLcode code)
 	case CURLE_OPERATION_TIMEDOUT:
 		return -ETIMEDOUT;
 	case CURLE_COULDNT_CONNECT:
-		return -ECONNREFUSED;
+		curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno);
+		return os_errno > 0 ? -(int)os_errno : -ECONNREFUSED;
 	case CURLE_COULDNT_RESOLVE_HOST:
 		return -ENOENT;
 	case CURLE_PEER_FAILED_VERIFICATION:
@@ -261,6 +262,8 @@ static int error_of(const struct km_http_call *call, CURLcode code)
 		return -ECONNRESET;
 	case CURLE_PARTIAL_FILE:
 		return -EBADMSG;
+	case CURLE_FILESIZE_EXCEEDED:
+		return -EMSGSIZE;
 	default:
 		return -EIO;
 	}
@@ -273,13 +276,15 @@ static void describe(const struct km_http_call *call, CURLcode code, int error, 
 	curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url);
 	if (error == 0)
 		*out = '\0';
-	else if (error == -EMSGSIZE)
+	else if (error == -EMSGSIZE && !call->on_data)
 		snprintf(out, size, "%.200s: the reply is larger than %zu bytes", url ? url : "?", call->reply.max);
 	else if (call->abort_error)
 		snprintf(out, size, "%.200s: ended: %s", url ? url : "?", strerror(-error));
 	else
-		snprintf(out, size, "%.200s: %s", url ? url : "?",
-			*call->curl_error ? call->curl_error : curl_easy_strerror(code));
+		snprintf(out, size, "%.200s: %s%s%s", url ? url : "?",
+			*call->curl_error ? call->curl_error : curl_easy_strerror(code),
+			code == CURLE_COULDNT_CONNECT ? ": " : "",
+			code == CURLE_COULDNT_CONNECT ? strerror(-error) : "");
 }
 
 static void finish(struct km_http_call *call, CURLcode code)
@@ -332,7 +337,8 @@ static void reap(void *arg)
 		if (call->cancelled || client->freed)
 			free_call(call);
 	}
-	if (client->freed || (client->draining && !client->calls))
+	/* on_done above may have asked for another reap, which then is the last to touch the client */
+	if ((client->freed || (client->draining && !client->calls)) && !client->reaping)
 		free_client(client);
 }
 
@@ -387,12 +393,14 @@ static int add_headers(struct km_http_call *call, const struct km_http_request *
 			r = add_header(call, "Expect:"); /* no round trip before a small body */
 	}
 	if (r == 0 && request->authorization) {
-		if (asprintf(&call->authorization, "Authorization: %s", request->authorization) < 0) {
-			call->authorization = NULL;
+		_cleanup_free_ char *secret = NULL;
+
+		if (asprintf(&secret, "Authorization: %s", request->authorization) < 0) {
+			secret = NULL;
 			return -ENOMEM;
 		}
-		/* put in front by hand, so that the only copy outside libcurl is the one that is wiped */
-		r = add_header(call, call->authorization);
+		r = add_header(call, secret);
+		explicit_bzero(secret, strlen(secret));
 	}
 	return r;
 }
@@ -435,6 +443,8 @@ static bool set_options(struct km_http_call *call, const struct km_http_request 
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
 		SET(CURLOPT_POSTFIELDS, call->body);
 	}
+	if (!request->on_data) /* what says that it is too long is not read at all */
+		SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->reply.max);
 	if (request->deadline_us)
 		SET(CURLOPT_TIMEOUT_MS, (long)KM_MIN(request->deadline_us / 1000 + 1, (uint64_t)LONG_MAX));
 	if (request->dedicated) {

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <event2/buffer.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -167,6 +168,13 @@ void km_http_server_counted(struct km_http_server *server)
 		km_timer_set(server->drain_timer, 0);
 }
 
+/* Nothing was asked on it (any more). Clients open connections ahead of need: these must not hold up the end. */
+static bool asks_nothing(const struct km_http_conn *conn)
+{
+	return conn->state == KM_CONN_IDLE ||
+	       (conn->state == KM_CONN_FRESH && evbuffer_get_length(bufferevent_get_input(conn->bev)) == 0);
+}
+
 void km_http_server_drain(struct km_http_server *server, uint64_t deadline_us, km_loop_fn drained, void *arg)
 {
 	struct km_http_conn *conn, *next;
@@ -179,7 +187,7 @@ void km_http_server_drain(struct km_http_server *server, uint64_t deadline_us, k
 	km_timer_set(server->drain_timer, deadline_us);
 	for (conn = server->conns; conn; conn = next) {
 		next = conn->next;
-		if (conn->state == KM_CONN_IDLE)
+		if (asks_nothing(conn))
 			km_http_conn_close_later(conn);
 	}
 	km_http_server_counted(server);

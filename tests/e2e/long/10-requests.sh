@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# Ten minutes of continuous requests through kube-apiserver: first five minutes in which only reloads and scaling happen (no request may fail), then a restart of the
-# daemon and one of kube-apiserver, whose outages are measured. LONG_SECONDS shortens each half for trying out.
+# Eight minutes of continuous requests through kube-apiserver: first five minutes in which only reloads and scaling happen (no request may fail), then a restart of the
+# daemon and then one of kube-apiserver, whose outages are measured. LONG_SECONDS shortens the first part for trying out.
 set -euo pipefail
 . "$(dirname "$0")/../lib/common.sh"
-half=${LONG_SECONDS:-300}
+quiet=${LONG_SECONDS:-300}
 ask() {
 	inside python3 "$here/lib/requests.py" --host 127.0.0.1 --ca "$LAB/opt/kubernetes/ssl/ca.pem" --cert "$LAB/opt/kubernetes/ssl/admin.pem" \
 		--key "$LAB/opt/kubernetes/ssl/admin-key.pem" --seconds "$1"
@@ -14,7 +14,7 @@ burn long 1 "10 16"
 wait_for 90 "one pod runs" has_ready_pods long 1
 wait_for 60 "figures" pods_have_metrics long 1
 
-ask "$half" >"$LAB/quiet.out" &
+ask "$quiet" >"$LAB/quiet.out" &
 asking=$!
 replicas=1
 while kill -0 "$asking" 2>/dev/null; do
@@ -27,17 +27,30 @@ wait "$asking"
 sed 's/^figure /figure quiet_/' "$LAB/quiet.out"
 grep -c '^figure requests_failed 0 ' "$LAB/quiet.out" || fail "requests failed while nothing but reloads and scaling happened"
 
-ask "$half" >"$LAB/restarts.out" &
-asking=$!
-pid=$(daemon_pid)
-kill "$pid"
-restarted() { [ "$(daemon_pid)" != "$pid" ]; }
-wait_for 30 "the daemon was restarted" restarted
-wait_for 60 "figures again" pods_have_metrics long "$replicas"
-"$cluster" kill "$LAB" kube-apiserver
-"$cluster" start "$LAB" kube-apiserver
-wait_for 90 "figures after the API server's restart" pods_have_metrics long "$replicas"
-wait "$asking"
-sed 's/^figure /figure restarts_/' "$LAB/restarts.out"
+# outage NAME COMMAND...: requests for a minute and a half, in which COMMAND ends something and brings it back.
+outage() {
+	local name=$1
+	shift
+	ask 90 >"$LAB/$name.out" &
+	asking=$!
+	"$@"
+	wait_for 80 "figures again" pods_have_metrics long "$replicas"
+	wait "$asking"
+	grep -v "^figure " "$LAB/$name.out" || true
+	sed -n "s/^figure /figure ${name}_/p" "$LAB/$name.out"
+}
+restart_daemon() {
+	local pid
+	pid=$(daemon_pid)
+	kill "$pid"
+	restarted() { [ "$(daemon_pid)" != "$pid" ]; }
+	wait_for 30 "the daemon was restarted" restarted
+}
+restart_apiserver() {
+	"$cluster" kill "$LAB" kube-apiserver
+	"$cluster" start "$LAB" kube-apiserver
+}
+outage daemon_restart restart_daemon
+outage apiserver_restart restart_apiserver
 echo "figure daemon_rss $(awk '/VmRSS/ { print $2 }' "/proc/$(pgrep -f "$KMETRICSD run" | tail -n 1)/status") kB"
 unburn long

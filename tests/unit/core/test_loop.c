@@ -2,10 +2,14 @@
 #include "core/loop.h"
 
 #include <errno.h>
+#include <event2/bufferevent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "tests/unit/support/check.h"
@@ -324,6 +328,30 @@ static void a_long_callback_shows_as_lag(void **state)
 	km_timer_free(g->timers[0]);
 }
 
+static void no_event(struct bufferevent *bev, short what, void *arg)
+{
+	fail_msg("called after bufferevent_free");
+}
+
+/* A deferred callback keeps its bufferevent (and the socket, and TLS) alive until the loop turns once more. */
+static void deferred_callbacks_end_with_the_loop(void **state)
+{
+	struct km_loop *loop;
+	struct bufferevent *bev;
+	int pair[2];
+
+	assert_int_equal(km_loop_new(&loop, NULL), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	bev = bufferevent_socket_new(km_loop_base(loop), pair[0], BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+	assert_non_null(bev);
+	bufferevent_setcb(bev, NULL, NULL, no_event, NULL);
+	bufferevent_trigger_event(bev, BEV_EVENT_EOF, BEV_OPT_DEFER_CALLBACKS);
+	bufferevent_free(bev);
+	km_loop_free(loop);
+	assert_int_equal(fcntl(pair[0], F_GETFD), -1);
+	close(pair[1]);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -336,6 +364,7 @@ int main(void)
 		TEST(each_handler_hears_the_signal),
 		TEST(work_is_done_in_order_elsewhere),
 		TEST(the_queue_is_bounded_and_ends_with_the_loop),
+		TEST(deferred_callbacks_end_with_the_loop),
 		TEST(a_long_callback_shows_as_lag),
 	};
 

@@ -515,6 +515,14 @@ static void idle_client(void *arg)
 		   test_client_reply(&staying, false, &s->reply[0]);
 }
 
+/* Connected ahead of need: its handshake is done, and nothing was asked. */
+static void ahead_client(void *arg)
+{
+	struct scene *s = arg;
+
+	s->ok[0] = test_client_connect(&staying, s->port, NULL);
+}
+
 static void closed_client(void *arg)
 {
 	struct scene *s = arg;
@@ -523,14 +531,14 @@ static void closed_client(void *arg)
 	test_client_reset(&staying);
 }
 
-static void test_drain_idle(void **state)
+static void drain_beside(void (*client)(void *))
 {
 	struct scene s = {0};
 	uint64_t start;
 
 	drained = 0;
 	scene_open(&s, scene_answer);
-	play(&s, idle_client);
+	play(&s, client);
 	assert_true(s.ok[0]);
 	start = now_ms();
 	drain_now(&s);
@@ -539,6 +547,16 @@ static void test_drain_idle(void **state)
 	play(&s, closed_client);
 	assert_true(s.ok[1]);
 	scene_close(&s);
+}
+
+static void test_drain_idle(void **state)
+{
+	drain_beside(idle_client);
+}
+
+static void test_drain_fresh(void **state)
+{
+	drain_beside(ahead_client);
 }
 
 static void test_drain_nobody(void **state)
@@ -667,6 +685,7 @@ int main(void)
 		cmocka_unit_test(test_stream_pressure),
 		cmocka_unit_test(test_drain_busy),
 		cmocka_unit_test(test_drain_idle),
+		cmocka_unit_test(test_drain_fresh),
 		cmocka_unit_test(test_drain_nobody),
 		cmocka_unit_test(test_drain_deadline),
 		cmocka_unit_test(test_listen_errors),
