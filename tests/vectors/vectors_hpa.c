@@ -18,6 +18,7 @@ static const struct {
 	{"calc", hpa_calc_run},
 	{"rate", hpa_rate_run},
 	{"stab", hpa_stab_run},
+	{"seq", hpa_seq_run},
 };
 
 static size_t passed, failed;
