@@ -94,6 +94,12 @@ $(O)/kmetricsd: $(call obj,$(cmd_srcs)) $(foreach l,$(libs_cmd),$(call lib,$(l))
 	@[ '$(Q)' = '' ] || echo '  LD      $@'
 	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
+# What a scrape costs at the very least, for tests/bench/run
+$(O)/bench-floor: $(call obj,tests/bench/floor.c) $(foreach l,$(libs_net),$(call lib,$(l)))
+	@mkdir -p $(@D)
+	@[ '$(Q)' = '' ] || echo '  LD      $@'
+	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+
 # One program a unit; a test of a layer is linked with that layer and those below it, and with nothing else.
 define unit_rule
 $(O)/unit/$(1)/%: $(O)/obj/tests/unit/$(1)/%.o $(call obj,$(unit_help)) $(foreach l,$(libs_$(1)),$(call lib,$(l)))
