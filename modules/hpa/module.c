@@ -89,7 +89,7 @@ static const char *turn_text(const struct module *m)
 	if (m->no_leases)
 		return "HPA passive: this API server has no Leases (Kubernetes before 1.12), so that nothing keeps two "
 		       "instances apart: set mode = active in [hpa] on one master";
-	if (*kube_lease_holder(m->lease))
+	if (m->lease && *kube_lease_holder(m->lease))
 		return "HPA standby: another kmetricsd holds the Lease " LEASE;
 	return "HPA passive: waiting for the Lease " LEASE;
 }
