@@ -43,7 +43,7 @@ struct stage {
 	struct hpa_pod pods[32];
 	struct hpa_container container;
 	struct hpa_pod_metric metrics[32];
-	char names[32][24];
+	char names[32][32];
 };
 
 static _printf_(2, 3) void note(struct stage *s, const char *fmt, ...)
