@@ -13,7 +13,7 @@
 
 struct hpa_scale_client;
 
-/* 0 or -ENOMEM. The client is borrowed; the mapping is as well; the names are copied. */
+/* 0 or -ENOMEM. The client is borrowed; the rest is only during the call. */
 int hpa_scale_client_new(struct kube_client *client, const struct kube_mapping *mapping, const char *namespace_,
 	const char *name, struct hpa_scale_client **ret) _must_check_;
 /* Ends what is under way without callbacks; allowed in them. NULL is fine. */

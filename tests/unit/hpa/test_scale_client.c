@@ -23,20 +23,20 @@ struct world {
 	char text[2048]; /* selector and resourceVersion, or the failure's text */
 };
 
-struct mapping {
-	struct kube_mapping head;
+/* A kind with up to two versions. */
+struct kind {
+	const char *group;
+	size_t n;
 	struct kube_mapping_version versions[2];
 };
 
-static const struct mapping deployments = {{.group = "apps", .kind = "Deployment", .n = 2},
+static const struct kind deployments = {"apps", 2,
 	{{"v1", "deployments", true, "autoscaling", "v1", "Scale"},
 		{"v1beta2", "deployments", true, "apps", "v1beta2", "Scale"}}};
-static const struct mapping old_deployments = {{.group = "extensions", .kind = "Deployment", .n = 1},
-	{{"v1beta1", "deployments", true, "extensions", "v1beta1", "Scale"}}};
-static const struct mapping controllers = {{.group = "", .kind = "ReplicationController", .n = 1},
-	{{"v1", "replicationcontrollers", true, "autoscaling", "v1", "Scale"}}};
-static const struct mapping unlisted = {
-	{.group = "a b.example", .kind = "X", .n = 1}, {{"v1", "xs", true, NULL, NULL, NULL}}};
+static const struct kind old_deployments = {
+	"extensions", 1, {{"v1beta1", "deployments", true, "extensions", "v1beta1", "Scale"}}};
+static const struct kind controllers = {"", 1, {{"v1", "replicationcontrollers", true, "autoscaling", "v1", "Scale"}}};
+static const struct kind unlisted = {"a b.example", 1, {{"v1", "xs", true, NULL, NULL, NULL}}};
 
 static void on_request(struct apistub_conn *c, const struct apistub_request *request, void *arg)
 {
@@ -86,10 +86,18 @@ static bool is_asked(void *arg)
 	return ((struct world *)arg)->asked;
 }
 
-static void target(struct world *w, const struct mapping *mapping, const char *name)
+static void target(struct world *w, const struct kind *kind, const char *name)
 {
+	struct kube_mapping *mapping = calloc(1, sizeof(*mapping) + sizeof(kind->versions));
+
+	assert_non_null(mapping);
+	mapping->group = kind->group;
+	mapping->kind = "Kind";
+	mapping->n = kind->n;
+	memcpy(mapping->versions, kind->versions, sizeof(kind->versions));
 	hpa_scale_client_free(w->scale);
-	assert_int_equal(hpa_scale_client_new(w->client, &mapping->head, "ns", name, &w->scale), 0);
+	assert_int_equal(hpa_scale_client_new(w->client, mapping, "ns", name, &w->scale), 0);
+	kube_mapping_free(mapping); /* not needed any more */
 }
 
 static void note(struct world *w, const struct hpa_failure *failure)

@@ -260,6 +260,8 @@ static void test_freshness(void **state)
 	pass(w, 29 * KM_USEC_PER_SEC);
 	ask(w, "late.example/v1", "Late");
 	expect(w, "-2 no matches for kind \"Late\" in group \"late.example\"; ", "");
+	ask(w, "apps/v1", "StatefulSet"); /* that one listed version is not there is no failure */
+	expect(w, "-2 no matches for kind \"StatefulSet\" in group \"apps\"; ", "");
 	pass(w, 1 * KM_USEC_PER_SEC);
 	ask(w, "late.example/v1", "Late");
 	expect(w, "late.example Late: v1/lates; ", "/apis /apis/late.example/v1 ");
