@@ -201,6 +201,15 @@ static bool ran_out(const struct kube_lease *l)
 	return km_boottime_us() - l->renewed_us >= KUBE_LEASE_RENEW_DEADLINE_US;
 }
 
+static bool lost_by_time(struct kube_lease *l)
+{
+	struct km_err err;
+
+	km_fail(&err, -ETIMEDOUT, "it could not be renewed for %d s%s%s",
+		(int)(KUBE_LEASE_RENEW_DEADLINE_US / KM_USEC_PER_SEC), *l->trouble.text ? ": " : "", l->trouble.text);
+	return set_lost(l, err.text);
+}
+
 /* ---- ticks ---- */
 
 /* When to look again: while held after the retry period, and not after it runs out; else with jitter. */
@@ -346,9 +355,8 @@ static bool send_request(struct kube_lease *l, const char *method, json_t *body,
 /* A try came to nothing. Another one follows with the next tick. */
 static void failed(struct kube_lease *l, const char *text)
 {
-	if (l->held && ran_out(l) && !set_lost(l, text))
-		return;
-	set_trouble(l, text);
+	if (set_trouble(l, text) && l->held && ran_out(l))
+		lost_by_time(l);
 }
 
 static void failed_here(struct kube_lease *l)
@@ -546,12 +554,7 @@ static void on_tick(void *arg)
 		return;
 	}
 	if (l->held && ran_out(l)) {
-		struct km_err err;
-
-		km_fail(&err, -ETIMEDOUT, "it could not be renewed for %d s%s%s",
-			(int)(KUBE_LEASE_RENEW_DEADLINE_US / KM_USEC_PER_SEC), *l->trouble.text ? ": " : "",
-			l->trouble.text);
-		if (!set_lost(l, err.text) || l->state != TRYING)
+		if (!lost_by_time(l) || l->state != TRYING)
 			return;
 	}
 	arm(l);
