@@ -13,7 +13,8 @@ struct scene {
 	struct hpa_correlator *c;
 	uint64_t now_us;
 	int64_t now_ns;
-	struct hpa_event_facts facts;
+	struct hpa_event_facts facts; /* may point to text */
+	char text[HPA_EVENT_NAME_MAX + 1];
 };
 
 static int setup(void **state)
@@ -115,26 +116,26 @@ static void test_combined(void **state)
 {
 	struct scene *s = *state;
 	struct hpa_event_verdict v;
-	char message[32], name[HPA_EVENT_NAME_MAX + 1];
+	char name[HPA_EVENT_NAME_MAX + 1];
 
-	s->facts.message = message;
+	s->facts.message = s->text;
 	for (int i = 1; i <= 9; i++) {
-		snprintf(message, sizeof(message), "message %d", i);
+		snprintf(s->text, sizeof(s->text), "message %d", i);
 		v = judge(s);
 		assert_false(v.combined);
 		assert_int_equal(v.count, 1);
 		pass(s, 1);
 	}
-	snprintf(message, sizeof(message), "message 3");
+	snprintf(s->text, sizeof(s->text), "message 3");
 	v = judge(s);
 	assert_false(v.combined);
 	assert_int_equal(v.count, 2);
-	snprintf(message, sizeof(message), "message 10");
+	snprintf(s->text, sizeof(s->text), "message 10");
 	v = judge(s);
 	assert_true(v.combined);
 	assert_int_equal(v.count, 1);
 	strcpy(name, v.event_name);
-	snprintf(message, sizeof(message), "message 11");
+	snprintf(s->text, sizeof(s->text), "message 11");
 	pass(s, 599);
 	v = judge(s);
 	assert_true(v.combined);
@@ -161,16 +162,15 @@ static void test_names(void **state)
 	} rows[] = {{1, 'a', 1}, {235, 'a', 235}, {236, 'a', 236}, {237, 'a', 236}, {253, 'a', 236}, {236, '-', 235},
 		{236, '.', 235}};
 	struct scene *s = *state;
-	char name[254];
 
 	s->now_ns = INT64_C(0x18be5a0000000001);
-	s->facts.name = name;
+	s->facts.name = s->text;
 	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
 		struct hpa_event_verdict v;
 
-		memset(name, 'a', rows[i].len);
-		name[rows[i].len - 1] = rows[i].last;
-		name[rows[i].len] = '\0';
+		memset(s->text, 'a', rows[i].len);
+		s->text[rows[i].len - 1] = rows[i].last;
+		s->text[rows[i].len] = '\0';
 		v = judge(s);
 		assert_int_equal(strlen(v.event_name), rows[i].expected + 17);
 		assert_string_equal(v.event_name + rows[i].expected, ".18be5a0000000001");
@@ -181,22 +181,22 @@ static void test_bounded(void **state)
 {
 	struct scene *s = *state;
 	struct hpa_event_verdict v;
-	char uid[32], *endless;
+	char *endless;
 
-	s->facts.uid = uid;
+	s->facts.uid = s->text;
 	for (int i = 0; i <= HPA_EVENT_RECORDS_MAX; i++) {
-		snprintf(uid, sizeof(uid), "u-%d", i);
+		snprintf(s->text, sizeof(s->text), "u-%d", i);
 		assert_int_equal(judge(s).count, 1);
 		if (i == 0 || i == 2000) { /* used again: the first one of all is not the oldest any more */
-			snprintf(uid, sizeof(uid), "u-0");
+			snprintf(s->text, sizeof(s->text), "u-0");
 			assert_int_equal(judge(s).count, i == 0 ? 2 : 3);
 		}
 	}
-	snprintf(uid, sizeof(uid), "u-0");
+	snprintf(s->text, sizeof(s->text), "u-0");
 	assert_int_equal(judge(s).count, 4);
-	snprintf(uid, sizeof(uid), "u-1");
+	snprintf(s->text, sizeof(s->text), "u-1");
 	assert_int_equal(judge(s).count, 1); /* forgotten */
-	snprintf(uid, sizeof(uid), "u-3");
+	snprintf(s->text, sizeof(s->text), "u-3");
 	assert_int_equal(judge(s).count, 2);
 	endless = malloc(70000);
 	memset(endless, 'x', 69999);
