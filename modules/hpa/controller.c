@@ -9,7 +9,6 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "core/map.h"
 #include "hpa/entry.h"
 
 #define SPREAD_US (1 * KM_USEC_PER_SEC)    /* many that are due at once start within this */

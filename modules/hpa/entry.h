@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "core/map.h"
 #include "hpa/controller.h"
 #include "hpa/pods.h"
 #include "hpa/reconcile.h"

@@ -11,7 +11,6 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "core/map.h"
 #include "hpa/entry.h"
 
 #define AMBIGUOUS_MAX 32 /* HPAs named in one message */
