@@ -24,7 +24,7 @@ static const struct km_opt rows[] = {
 		.dflt = "15s",
 		.min = SECOND,
 		.max = HOUR,
-		.doc = "period of the fallback tick: each HPA is looked at least this often"},
+		.doc = "period of the fallback tick: each HPA is looked at at least this often"},
 	{.key = "horizontal-pod-autoscaler-downscale-stabilization",
 		.type = KM_OPT_DURATION,
 		.offset = offsetof(struct hpa_options, downscale_stabilization),
@@ -57,7 +57,7 @@ static const struct km_opt rows[] = {
 
 const struct km_section hpa_section = {
 	.name = "hpa",
-	.doc = "The HPA controller.",
+	.doc = "The HPA controller: scales as kube-controller-manager's does, and only where that one does not.",
 	.size = sizeof(struct hpa_options),
 	.opts = rows,
 	.n_opts = KM_ARRAY_LEN(rows),
