@@ -67,7 +67,7 @@ fuzz_bins := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(fuzz_srcs))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help deps deps-e2e install tests vectors check test e2e e2e-long demo format format-check clean fuzz fuzz-live
+.PHONY: all help deps deps-e2e install tests vectors check test e2e e2e-long demo demo-real bench format format-check clean fuzz fuzz-live
 
 all: $(O)/kmetricsd ## build the binary, build/kmetricsd
 
@@ -167,8 +167,14 @@ e2e: ## the real cluster
 e2e-long: ## what takes longer than CI has; figures go to docs/
 	@tests/e2e/run --long
 
-demo: ## the real cluster, the daemon, live top of real pods
+demo: ## the whole pipeline in a minute, without Kubernetes: live usage, an HPA that scales up and down
+	@tests/sim/demo
+
+demo-real: ## the real cluster, the daemon, live top of real pods
 	@tests/e2e/demo
+
+bench: $(O)/kmetricsd $(O)/kmsim $(O)/bench-floor ## figures at a thousand nodes, on simulated kubelets and a simulated API server (docs/figures.md)
+	@tests/bench/run '$(O)'
 
 deps: ## install what building and make check need (apt or dnf)
 	@tests/install-deps build
