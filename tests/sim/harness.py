@@ -169,6 +169,10 @@ class Connection:
             self._more(data)
         return status, bytes(data[at:at + length]), time.perf_counter() - start
 
+    def get_json(self, path):
+        status, body, _ = self.get(path)
+        return status, json.loads(body)
+
 
 class Daemon:
     """`kmetricsd run`. wrapper: what it is run under (valgrind ...)."""
