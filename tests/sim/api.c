@@ -44,6 +44,13 @@ void sim_reply_object(struct evhttp_request *req, int code, json_t *object, cons
 	sim_reply(req, code, "application/json", &body);
 }
 
+const char *sim_qualified(const struct sim_target *t, char out[200])
+{
+	snprintf(out, 200, "%s%s%s%s%s", t->plural, strcmp(t->sub, "scale") == 0 ? "/" : "",
+		strcmp(t->sub, "scale") == 0 ? t->sub : "", *t->group ? "." : "", t->group);
+	return out;
+}
+
 json_t *sim_body(struct evhttp_request *req)
 {
 	struct evbuffer *in = evhttp_request_get_input_buffer(req);
@@ -199,11 +206,6 @@ static void watch(struct sim *sim, struct evhttp_request *req, const struct sim_
 
 /* ---- gets ---- */
 
-static void not_found(struct evhttp_request *req, const struct sim_target *t)
-{
-	sim_status(req, 404, "NotFound", "%s%s%s \"%s\" not found", t->plural, *t->group ? "." : "", t->group, t->name);
-}
-
 static bool get_world(struct sim *sim, const struct sim_target *t, struct km_buf *out)
 {
 	const struct sim_deployment *d;
@@ -226,6 +228,7 @@ static void get(struct sim *sim, struct evhttp_request *req, const struct sim_ta
 {
 	_cleanup_buf_ struct km_buf body = KM_BUF_INIT(LIST_MAX);
 	const struct sim_object *o;
+	char name[200];
 
 	sim->stats.gets++;
 	if (strcmp(t->sub, "scale") == 0)
@@ -235,7 +238,7 @@ static void get(struct sim *sim, struct evhttp_request *req, const struct sim_ta
 	else if (!t->resource->built_in && (o = sim_store_get(sim, t->resource, t->namespace_, t->name)))
 		sim_reply_object(req, 200, o->object, t);
 	else
-		not_found(req, t);
+		sim_status(req, 404, "NotFound", "%s \"%s\" not found", sim_qualified(t, name), t->name);
 }
 
 /* ---- requests ---- */
@@ -253,7 +256,7 @@ static void review(struct sim *sim, struct evhttp_request *req)
 	if (!body)
 		return;
 	sim->stats.reviews++;
-	json_object_set_new(body, "status", json_pack("{s:b, s:s}", "allowed", 1, "reason", "kmsim allows everything"));
+	json_object_set_new(body, "status", json_pack("{s:b}", "allowed", 1));
 	sim_reply_json(req, 201, body);
 }
 

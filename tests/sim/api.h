@@ -19,6 +19,8 @@ struct sim_target {
 void sim_status(struct evhttp_request *req, int code, const char *reason, const char *fmt, ...) _printf_(4, 5);
 void sim_reply_json(struct evhttp_request *req, int code, json_t *object); /* takes it over */
 void sim_reply_object(struct evhttp_request *req, int code, json_t *object, const struct sim_target *t);
+/* How errors name a resource: "leases.coordination.k8s.io", "deployments/scale.apps". Returns out. */
+const char *sim_qualified(const struct sim_target *t, char out[200]);
 /* The body as JSON, or NULL after a 400 was sent. */
 json_t *sim_body(struct evhttp_request *req);
 

@@ -62,23 +62,38 @@ static json_t *resource_list(const char *group, const char *version)
 			list, json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:[s,s,s]}", "name", "deployments/scale",
 				      "singularName", "", "namespaced", 1, "group", "autoscaling", "version", "v1",
 				      "kind", "Scale", "verbs", "get", "patch", "update"));
-	return json_pack("{s:s, s:s, s:s, s:o}", "kind", "APIResourceList", "apiVersion", "v1", "groupVersion",
-		group_version, "resources", list);
+	list = json_pack(
+		"{s:s, s:s, s:o}", "kind", "APIResourceList", "groupVersion", group_version, "resources", list);
+	if (*group) /* as in reality */
+		json_object_set_new(list, "apiVersion", json_string("v1"));
+	return list;
+}
+
+static bool is_group(const char *group)
+{
+	for (size_t i = 0; i < KM_ARRAY_LEN(groups); i++)
+		if (strcmp(groups[i], group) == 0)
+			return true;
+	return false;
 }
 
 static bool serves(const struct sim *sim, const char *group, const char *version)
 {
-	const char *const *versions;
+	const char *const *versions = versions_of(sim, group);
 
-	for (size_t i = 0; i < KM_ARRAY_LEN(groups); i++) {
-		if (strcmp(groups[i], group) != 0)
-			continue;
-		versions = versions_of(sim, group);
-		for (size_t k = 0; versions[k]; k++)
-			if (strcmp(versions[k], version) == 0)
-				return true;
-	}
+	for (size_t k = 0; is_group(group) && versions[k]; k++)
+		if (strcmp(versions[k], version) == 0)
+			return true;
 	return false;
+}
+
+static json_t *one_group(const struct sim *sim, const char *group)
+{
+	json_t *o = group_entry(sim, group);
+
+	json_object_set_new(o, "kind", json_string("APIGroup"));
+	json_object_set_new(o, "apiVersion", json_string("v1"));
+	return o;
 }
 
 bool sim_discovery(struct sim *sim, struct evhttp_request *req, char **parts, size_t n)
@@ -92,13 +107,13 @@ bool sim_discovery(struct sim *sim, struct evhttp_request *req, char **parts, si
 		sim_reply_json(req, 200, group_list(sim));
 	else if (n == 2 && strcmp(parts[0], "api") == 0 && strcmp(parts[1], "v1") == 0)
 		sim_reply_json(req, 200, resource_list("", "v1"));
-	else if (n == 2 && strcmp(parts[0], "apis") == 0 && serves(sim, parts[1], versions_of(sim, parts[1])[0]))
-		sim_reply_json(req, 200, group_entry(sim, parts[1]));
+	else if (n == 2 && strcmp(parts[0], "apis") == 0 && is_group(parts[1]))
+		sim_reply_json(req, 200, one_group(sim, parts[1]));
 	else if (n == 3 && strcmp(parts[0], "apis") == 0 && serves(sim, parts[1], parts[2]))
 		sim_reply_json(req, 200, resource_list(parts[1], parts[2]));
-	else if (n >= 3 && strcmp(parts[0], "apis") == 0 && !serves(sim, parts[1], parts[2]))
-		sim_reply_text(req, 404, "text/plain; charset=utf-8", "404 page not found\n");
-	else if (n == 0 || (strcmp(parts[0], "api") != 0 && strcmp(parts[0], "apis") != 0))
+	else if (n >= 3 && strcmp(parts[0], "apis") == 0 && is_group(parts[1]) && !serves(sim, parts[1], parts[2]))
+		sim_status(req, 404, "NotFound", "the server could not find the requested resource");
+	else if (n < 2 || (strcmp(parts[0], "api") != 0 && (strcmp(parts[0], "apis") != 0 || !is_group(parts[1]))))
 		sim_reply_text(req, 404, "text/plain; charset=utf-8", "404 page not found\n");
 	else
 		return false;

@@ -27,9 +27,10 @@ static void conflict(struct sim *sim, struct evhttp_request *req, const struct s
 static struct sim_deployment *scaled(struct sim *sim, struct evhttp_request *req, const struct sim_target *t)
 {
 	struct sim_deployment *d = sim_deployment_find(&sim->world, t->namespace_, t->name);
+	char name[200];
 
 	if (!d)
-		sim_status(req, 404, "NotFound", "%s.%s \"%s\" not found", t->plural, t->group, t->name);
+		sim_status(req, 404, "NotFound", "%s \"%s\" not found", sim_qualified(t, name), t->name);
 	return d;
 }
 
@@ -58,8 +59,10 @@ static void put_scale(struct sim *sim, struct evhttp_request *req, const struct 
 	if (*version && strtoull(version, NULL, 10) != d->resource_version) {
 		conflict(sim, req, t, t->name);
 	} else if (!json_is_integer(replicas) || json_integer_value(replicas) < 0) {
-		sim_status(req, 422, "Invalid", "Scale.autoscaling \"%s\" is invalid: spec.replicas: Invalid value",
-			t->name);
+		sim_status(req, 422, "Invalid",
+			"Scale.autoscaling \"%s\" is invalid: spec.replicas: Invalid value: %lld: must be greater than "
+			"or equal to 0",
+			t->name, (long long)json_integer_value(replicas));
 	} else {
 		sim_deployment_scale(&sim->world, d, (int)json_integer_value(replicas), sim_now_ns());
 		sim_render_scale(sim, d, false, &body);
@@ -73,6 +76,7 @@ static void put_scale(struct sim *sim, struct evhttp_request *req, const struct 
 static void create(struct sim *sim, struct evhttp_request *req, const struct sim_target *t)
 {
 	json_t *object = sim_body(req);
+	char text[200];
 	const char *name;
 
 	if (!object)
@@ -82,7 +86,7 @@ static void create(struct sim *sim, struct evhttp_request *req, const struct sim
 		sim_status(req, 422, "Invalid", "metadata.name: Required value");
 		json_decref(object);
 	} else if (sim_store_get(sim, t->resource, t->namespace_, name)) {
-		sim_status(req, 409, "AlreadyExists", "%s \"%s\" already exists", t->plural, name);
+		sim_status(req, 409, "AlreadyExists", "%s \"%s\" already exists", sim_qualified(t, text), name);
 		json_decref(object);
 	} else {
 		char *copy = strdup(name);
@@ -133,9 +137,17 @@ static void replace(struct sim *sim, struct evhttp_request *req, const struct si
 	struct sim_object *o = sim_store_get(sim, t->resource, t->namespace_, t->name);
 	json_t *object, *body, *was;
 	const char *version;
+	char text[200];
 
+	if (!o && !patch && strcmp(t->plural, "leases") == 0) { /* one of the kinds that a PUT may create */
+		if ((body = sim_body(req))) {
+			sim_store_put(sim, t->resource, t->namespace_, t->name, body);
+			sim_reply_object(req, 201, body, t);
+		}
+		return;
+	}
 	if (!o) {
-		sim_status(req, 404, "NotFound", "%s \"%s\" not found", t->plural, t->name);
+		sim_status(req, 404, "NotFound", "%s \"%s\" not found", sim_qualified(t, text), t->name);
 		return;
 	}
 	if (!(body = sim_body(req)))
@@ -162,6 +174,7 @@ void sim_write(struct sim *sim, struct evhttp_request *req, const struct sim_tar
 {
 	enum evhttp_cmd_type method = evhttp_request_get_command(req);
 	struct sim_object *o;
+	char text[200];
 
 	sim->stats.writes++;
 	if (strcmp(t->sub, "scale") == 0 && method == EVHTTP_REQ_PUT)
@@ -177,5 +190,5 @@ void sim_write(struct sim *sim, struct evhttp_request *req, const struct sim_tar
 		sim_reply_json(req, 200,
 			json_pack("{s:s, s:s, s:s}", "kind", "Status", "apiVersion", "v1", "status", "Success"));
 	} else
-		sim_status(req, 404, "NotFound", "%s \"%s\" not found", t->plural, t->name);
+		sim_status(req, 404, "NotFound", "%s \"%s\" not found", sim_qualified(t, text), t->name);
 }
