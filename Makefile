@@ -180,8 +180,10 @@ demo: ## the whole pipeline in a minute, without Kubernetes: live usage, an HPA 
 demo-real: ## the real cluster, the daemon, live top of real pods
 	@tests/e2e/demo
 
-bench: $(O)/kmetricsd $(O)/kmsim $(O)/bench-floor ## figures at a thousand nodes, on simulated kubelets and a simulated API server (docs/figures.md)
-	@tests/bench/run '$(O)'
+bench: ## figures at a thousand nodes, on simulated kubelets and a simulated API server (docs/figures.md)
+	@tests/install-deps build
+	$(Q)$(MAKE) -s '$(O)/kmetricsd' '$(O)/kmsim' '$(O)/bench-floor'
+	$(Q)tests/bench/run '$(O)'
 
 deps: ## install what building and make check need (apt or dnf)
 	@tests/install-deps build
