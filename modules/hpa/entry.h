@@ -10,7 +10,8 @@
 #include "hpa/reconcile.h"
 #include "hpa/scale_client.h"
 
-#define HPA_ENTRY_MAGIC 0x48504145u
+#define HPA_ENTRY_MAGIC   0x48504145u
+#define HPA_WARNINGS_TOLD 8 /* of one HPA, remembered so as not to be logged each round */
 
 enum hpa_entry_state {
 	HPA_IDLE,     /* the timer says when it is due */
@@ -45,7 +46,8 @@ struct hpa_entry {
 	struct hpa_scale_client *scale; /* owned, of this round */
 	struct kube_call *status_call;
 
-	char warning[512];          /* the last warning logged; "": none since all was well */
+	uint64_t told[HPA_WARNINGS_TOLD]; /* hashes of the warnings logged since all was well; the oldest gives way */
+	size_t n_told;
 	bool warned;                /* in this round */
 	int64_t round_ns;           /* wall clock of the last round's end; 0: none */
 	struct hpa_outcome outcome; /* of the last round; its texts are static */

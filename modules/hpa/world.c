@@ -185,15 +185,17 @@ static void pods(const struct kube_selector *selector, const char *text, const c
 
 /* ---- what is told ---- */
 
-/* Warnings come back each round: one line when they begin or change. */
+/* Warnings come back each round, often two of them: each gets one line, until all is well again. */
 static void log_warning(struct hpa_entry *e, const char *reason, const char *message)
 {
 	const struct km_log_fields fields = fields_of(e);
+	uint64_t hash = km_hash(message, strlen(message));
 
 	e->warned = true;
-	if (strncmp(e->warning, message, sizeof(e->warning) - 1) == 0)
-		return;
-	snprintf(e->warning, sizeof(e->warning), "%s", message);
+	for (size_t i = 0; i < KM_MIN(e->n_told, KM_ARRAY_LEN(e->told)); i++)
+		if (e->told[i] == hash)
+			return;
+	e->told[e->n_told++ % KM_ARRAY_LEN(e->told)] = hash;
 	km_log(LOG_WARNING, &fields, "%s: %s: %s", e->key, reason, message);
 }
 
@@ -257,8 +259,8 @@ static void done(struct hpa_round *round, void *arg)
 	e->round_ns = km_wall_ns();
 	if (*e->outcome.error)
 		e->c->counters.errors_total++;
-	if (!e->warned && *e->warning) {
-		*e->warning = '\0';
+	if (!e->warned && e->n_told > 0) {
+		e->n_told = 0;
 		km_log(LOG_NOTICE, &fields, "%s: works again", e->key);
 	}
 	e->state = HPA_FINISHED;
