@@ -190,6 +190,7 @@ static int add(struct hpa_controller *c, const char *key, const char *namespace_
 		return -ENOMEM;
 	e->magic = HPA_ENTRY_MAGIC;
 	e->c = c;
+	e->would = -1;
 	e->world = hpa_world_of_entry;
 	e->world.arg = e;
 	e->key = strdup(key);

@@ -48,8 +48,9 @@ struct hpa_entry {
 
 	uint64_t told[HPA_WARNINGS_TOLD]; /* hashes of the warnings logged since all was well; the oldest gives way */
 	size_t n_told;
-	bool warned;                /* in this round */
-	int64_t round_ns;           /* wall clock of the last round's end; 0: none */
+	int32_t would;    /* in the shadow: what it was last said to be scaled to; -1: nothing since it was right */
+	bool warned;      /* in this round */
+	int64_t round_ns; /* wall clock of the last round's end; 0: none */
 	struct hpa_outcome outcome; /* of the last round; its texts are static */
 };
 

@@ -364,10 +364,10 @@ static void on_discovered(struct kube_discovery *d, const char *text, void *arg)
 		give_up_for_now(m, "the API server serves none of autoscaling/v2, v2beta2, v2beta1");
 		return;
 	}
+	*m->problem = '\0';
 	if (m->version && strcmp(m->version, hpa_api_version_name(version)) == 0)
 		return;
 	stop_watching(m);
-	*m->problem = '\0';
 	if (watch(m, version) < 0) {
 		stop_watching(m);
 		give_up_for_now(m, "out of memory");

@@ -100,8 +100,10 @@ static void scale_put(struct hpa_round *round, int32_t replicas, const char *res
 	struct hpa_failure failure = {.text = "out of memory"};
 
 	if (!e->writes) {
-		km_log(LOG_INFO, &fields, "%s: would scale %s %s to %d", e->key, e->spec->target_kind,
-			e->spec->target_name, (int)replicas);
+		if (e->would != replicas)
+			km_log(LOG_INFO, &fields, "%s: would scale %s %s to %d", e->key, e->spec->target_kind,
+				e->spec->target_name, (int)replicas);
+		e->would = replicas;
 		hpa_round_put(round, NULL);
 		return;
 	}
@@ -257,6 +259,8 @@ static void done(struct hpa_round *round, void *arg)
 
 	e->outcome = *hpa_round_outcome(round);
 	e->round_ns = km_wall_ns();
+	if (e->writes || e->outcome.desired == e->outcome.current)
+		e->would = -1;
 	if (*e->outcome.error)
 		e->c->counters.errors_total++;
 	if (!e->warned && e->n_told > 0) {
