@@ -94,6 +94,12 @@ $(O)/kmetricsd: $(call obj,$(cmd_srcs)) $(foreach l,$(libs_cmd),$(call lib,$(l))
 	@[ '$(Q)' = '' ] || echo '  LD      $@'
 	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
+# Tells tests/sim/soak-case what the daemon's heap holds
+$(O)/heap.so: tests/sim/preload/heap.c
+	@mkdir -p $(@D)
+	@[ '$(Q)' = '' ] || echo '  LD      $@'
+	$(Q)$(CC) -D_GNU_SOURCE $(CPPFLAGS) -std=gnu11 -pthread $(WARNINGS) $(CFLAGS) -fPIC -shared $(LDFLAGS) -o $@ $<
+
 # What a scrape costs at the very least, for tests/bench/run
 $(O)/bench-floor: $(call obj,tests/bench/floor.c) $(foreach l,$(libs_net),$(call lib,$(l)))
 	@mkdir -p $(@D)
