@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench-floor: what a scrape costs at the very least. The daemon's own kubelet client fetches the same path from the
- * same kubelets over kept connections, in the same rhythm (each peer on its own grid of the period, the phases spread
- * evenly), and drops the bytes. What the daemon's scrape costs beyond this is parsing, storing and bookkeeping.
+ * same kubelets over kept connections, in the same rhythm (each peer on a grid of the period with a random phase), and
+ * drops the bytes. What the daemon's scrape costs beyond this is parsing, storing and bookkeeping.
  *
  * Reads "ADDRESS PORT" lines, one a kubelet, from standard input. The first round makes the connections and is not
  * measured. Ends with one line "floor FETCHES CPU_US_A_FETCH BYTES_A_FETCH"; any failed fetch is an error, because its
@@ -163,7 +163,7 @@ static int run(struct bench *b, const char *cert, const char *key, struct km_err
 	if (r < 0 || (r = read_peers(b, err)) < 0)
 		return r;
 	for (size_t i = 0; i < b->n_peers; i++) {
-		uint64_t phase = b->period_us * i / b->n_peers;
+		uint64_t phase = km_random_below(b->period_us);
 
 		b->peers[i].next_us = km_now_us() + phase;
 		km_timer_set(b->peers[i].timer, phase);
