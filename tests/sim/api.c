@@ -248,7 +248,20 @@ static bool is_review(const struct sim_target *t)
 	return strcmp(t->group, "authorization.k8s.io") == 0;
 }
 
-/* Everything is allowed. */
+/* Everything, to those it is for; who asks about himself (SelfSubjectAccessReview) is the daemon. */
+static bool is_allowed(const struct sim *sim, const json_t *review)
+{
+	const char *user = json_string_value(json_object_get(json_object_get(review, "spec"), "user"));
+
+	for (size_t i = 0; sim->allowed && user; i++) {
+		if (!sim->allowed[i])
+			return false;
+		if (strcmp(sim->allowed[i], user) == 0)
+			break;
+	}
+	return true;
+}
+
 static void review(struct sim *sim, struct evhttp_request *req)
 {
 	json_t *body = sim_body(req);
@@ -256,7 +269,7 @@ static void review(struct sim *sim, struct evhttp_request *req)
 	if (!body)
 		return;
 	sim->stats.reviews++;
-	json_object_set_new(body, "status", json_pack("{s:b}", "allowed", 1));
+	json_object_set_new(body, "status", json_pack("{s:b}", "allowed", is_allowed(sim, body)));
 	sim_reply_json(req, 201, body);
 }
 
@@ -324,10 +337,10 @@ void sim_api_start(struct sim *sim)
 			       .san = "IP:127.0.0.1,DNS:localhost",
 			       .issuer = &sim->ca},
 		&sim->api_cert);
-	sim->api_tls = sim_tls(sim);
-	NEED(SSL_CTX_use_certificate(sim->api_tls, sim->api_cert.cert) == 1 &&
-		SSL_CTX_use_PrivateKey(sim->api_tls, sim->api_cert.key) == 1);
-	sim->api = sim_http(sim->base, sim->api_tls, &sim->stats.api_connections, on_request, sim);
+	sim->api_server = (struct sim_server){sim_tls(sim), &sim->stats.api_connections};
+	NEED(SSL_CTX_use_certificate(sim->api_server.tls, sim->api_cert.cert) == 1 &&
+		SSL_CTX_use_PrivateKey(sim->api_server.tls, sim->api_cert.key) == 1);
+	sim->api = sim_http(sim->base, &sim->api_server, on_request, sim);
 	sim_listen(sim->api, "127.0.0.1", &sim->api_port);
 	sim->world.on_pod = on_pod;
 	sim->world.arg = sim;

@@ -87,7 +87,9 @@ static bool set_kubelet_faults(struct sim *sim, const char *kind, const char *no
 		return false;
 	if (nodes && !strchr(nodes, '-'))
 		last = first;
-	for (size_t i = first; i <= last && i < sim->world.n_nodes; i++) {
+	if (first > last || last >= sim->world.n_nodes)
+		return false; /* a fault that hits nobody proves nothing */
+	for (size_t i = first; i <= last; i++) {
 		sim->kubelet_faults[i] = (uint8_t)fault;
 		sim->backwards_ns[i] = 0;
 	}

@@ -215,7 +215,7 @@ static void write_summary(
 /* ---- faults ---- */
 
 struct slow {
-	struct evhttp_request *req; /* NULL: its connection has gone */
+	struct evhttp_request *req;
 	struct event *timer;
 	struct km_buf body;
 	size_t sent;
@@ -230,7 +230,10 @@ static void slow_end(struct slow *s)
 
 static void slow_gone(struct evhttp_connection *conn, void *arg)
 {
-	((struct slow *)arg)->req = NULL;
+	struct slow *s = arg;
+
+	sim_forget(s->req);
+	slow_end(s);
 }
 
 static void slow_step(evutil_socket_t fd, short what, void *arg)
@@ -239,10 +242,6 @@ static void slow_step(evutil_socket_t fd, short what, void *arg)
 	struct evbuffer *piece;
 	size_t n = KM_MIN(s->body.len - s->sent, (size_t)SLOW_BYTES);
 
-	if (!s->req) {
-		slow_end(s);
-		return;
-	}
 	if (n == 0) {
 		evhttp_connection_set_closecb(evhttp_request_get_connection(s->req), NULL, NULL);
 		evhttp_send_reply_end(s->req);
@@ -362,9 +361,9 @@ void sim_kubelets_start(struct sim *sim)
 				       .issuer = &sim->ca},
 			&sim->node_certs[i]);
 	}
-	sim->kubelet_tls = sim_tls(sim);
-	SSL_CTX_set_cert_cb(sim->kubelet_tls, choose_certificate, sim);
-	sim->kubelets = sim_http(sim->base, sim->kubelet_tls, &sim->stats.kubelet_connections, on_request, sim);
+	sim->kubelet_server = (struct sim_server){sim_tls(sim), &sim->stats.kubelet_connections};
+	SSL_CTX_set_cert_cb(sim->kubelet_server.tls, choose_certificate, sim);
+	sim->kubelets = sim_http(sim->base, &sim->kubelet_server, on_request, sim);
 	for (size_t i = 0; i < n; i++)
 		sim_listen(sim->kubelets, sim->world.nodes[i].address, &sim->kubelet_port);
 }

@@ -15,15 +15,18 @@
 
 #define TICK_MS         50
 #define DEPLOYMENTS_MAX 256 /* on the command line */
+#define WORDS_MAX       16
 
 static const char help[] =
 	"Usage: kmsim [--nodes N] [--pods-per-node N] [--containers N] [--deployment NAMESPACE/NAME[:...]]...\n"
-	"             [--ready-delay SECONDS] [--port N] [--kubelet-port N] [--autoscaling v2,v1] [--summary-only] "
-	"[--out DIR]\n\n"
+	"             [--ready-delay SECONDS] [--port N] [--kubelet-port N] [--autoscaling v2,v1] "
+	"[--allow USER,...]\n"
+	"             [--summary-only] [--out DIR]\n\n"
 	"A simulated cluster on loopback: N kubelets, each on an address of its own (127.16.0.1 ...), and an API "
 	"server.\n\n"
 	"  --deployment  NAMESPACE/NAME:replicas=N,request=Q,limit=Q,load=SECONDS:MILLI,SECONDS:MILLI...\n"
 	"                its ready pods share the load; scaled through its scale subresource\n"
+	"  --allow       whom SubjectAccessReviews allow everything (default: everybody)\n"
 	"  --out DIR     writes ca.pem, client and front-proxy certificates with keys, and a kubeconfig there\n"
 	"  --port 0      any (default); the line \"kmsim ready: ...\" on stdout tells which\n\n"
 	"/sim/stats, /sim/load and /sim/faults on the API server's port look and turn while it runs.\n\n"
@@ -35,6 +38,7 @@ struct options {
 	double ready_delay;
 	const char *deployments[DEPLOYMENTS_MAX];
 	size_t n_deployments;
+	const char *autoscaling[WORDS_MAX], *allowed[WORDS_MAX];
 };
 
 static void write_file(const struct sim *sim, const char *name, const char *text)
@@ -136,15 +140,15 @@ static size_t number(const char *text, const char *option, size_t max)
 	return (size_t)n;
 }
 
-/* "v2,v1" into an array that lives as long as the process */
-static const char *const *versions(char *text)
+/* "v2,v1" into a NULL-terminated list; words stay in the text */
+static const char *const *words(char *text, const char *list[WORDS_MAX])
 {
-	static const char *list[8];
 	size_t n = 0;
 	char *save = NULL;
 
-	for (char *v = strtok_r(text, ",", &save); v && n < KM_ARRAY_LEN(list) - 1; v = strtok_r(NULL, ",", &save))
+	for (char *v = strtok_r(text, ",", &save); v && n < WORDS_MAX - 1; v = strtok_r(NULL, ",", &save))
 		list[n++] = v;
+	list[n] = NULL;
 	return list;
 }
 
@@ -153,7 +157,8 @@ static void parse(int argc, char **argv, struct sim *sim, struct options *o)
 	static const struct option longs[] = {{"nodes", 1, NULL, 'n'}, {"pods-per-node", 1, NULL, 'p'},
 		{"containers", 1, NULL, 'c'}, {"deployment", 1, NULL, 'd'}, {"ready-delay", 1, NULL, 'r'},
 		{"port", 1, NULL, 'P'}, {"kubelet-port", 1, NULL, 'K'}, {"autoscaling", 1, NULL, 'a'},
-		{"summary-only", 0, NULL, 's'}, {"out", 1, NULL, 'o'}, {"help", 0, NULL, 'h'}, {0}};
+		{"allow", 1, NULL, 'A'}, {"summary-only", 0, NULL, 's'}, {"out", 1, NULL, 'o'}, {"help", 0, NULL, 'h'},
+		{0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
@@ -181,7 +186,10 @@ static void parse(int argc, char **argv, struct sim *sim, struct options *o)
 			sim->kubelet_port = (uint16_t)number(optarg, "kubelet-port", 65535);
 			break;
 		case 'a':
-			sim->autoscaling = versions(optarg);
+			sim->autoscaling = words(optarg, o->autoscaling);
+			break;
+		case 'A':
+			sim->allowed = words(optarg, o->allowed);
 			break;
 		case 's':
 			sim->summary_only = true;
@@ -208,8 +216,8 @@ static void free_all(struct sim *sim)
 	sim_store_free(sim);
 	evhttp_free(sim->api);
 	evhttp_free(sim->kubelets);
-	SSL_CTX_free(sim->api_tls);
-	SSL_CTX_free(sim->kubelet_tls);
+	SSL_CTX_free(sim->api_server.tls);
+	SSL_CTX_free(sim->kubelet_server.tls);
 	for (size_t i = 0; i < sim->world.n_nodes; i++)
 		test_cert_free(&sim->node_certs[i]);
 	free(sim->node_certs);

@@ -15,11 +15,6 @@
 
 #define BODY_MAX (1 << 20) /* of a request */
 
-struct server {
-	SSL_CTX *tls;
-	uint64_t *connections;
-};
-
 int64_t sim_now_ns(void)
 {
 	return km_wall_ns();
@@ -27,7 +22,7 @@ int64_t sim_now_ns(void)
 
 static struct bufferevent *on_connection(struct event_base *base, void *arg)
 {
-	struct server *server = arg;
+	struct sim_server *server = arg;
 	SSL *ssl = SSL_new(server->tls);
 	struct bufferevent *bev;
 
@@ -38,14 +33,12 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
 	return bev;
 }
 
-struct evhttp *sim_http(struct event_base *base, SSL_CTX *tls, uint64_t *connections,
+struct evhttp *sim_http(struct event_base *base, struct sim_server *server,
 	void (*fn)(struct evhttp_request *req, void *arg), void *arg)
 {
 	struct evhttp *http = evhttp_new(base);
-	struct server *server = malloc(sizeof(*server)); /* as long as the process */
 
-	NEED(http && server);
-	*server = (struct server){.tls = tls, .connections = connections};
+	NEED(http);
 	evhttp_set_bevcb(http, on_connection, server);
 	evhttp_set_gencb(http, fn, arg);
 	evhttp_set_allowed_methods(
@@ -120,10 +113,18 @@ void sim_reply_text(struct evhttp_request *req, int code, const char *type, cons
 	km_buf_free(&body);
 }
 
+void sim_forget(struct evhttp_request *req)
+{
+	if (!evhttp_request_get_connection(req))
+		evhttp_request_free(req);
+}
+
 void sim_cut(struct evhttp_request *req)
 {
 	struct evhttp_connection *conn = evhttp_request_get_connection(req);
 
 	if (conn)
 		evhttp_connection_free(conn);
+	else
+		sim_forget(req);
 }

@@ -44,17 +44,23 @@ struct sim_stats {
 
 struct sim_watcher;
 
+struct sim_server {
+	SSL_CTX *tls;
+	uint64_t *connections;
+};
+
 struct sim {
 	struct event_base *base;
 	struct sim_world world;
 	struct test_cert ca, front_proxy_ca, client, front_proxy_client, api_cert;
 	struct test_cert *node_certs; /* one a node */
-	SSL_CTX *kubelet_tls, *api_tls;
+	struct sim_server kubelet_server, api_server;
 	struct evhttp *kubelets, *api;
 	uint16_t kubelet_port, api_port;
 	const char *out;                /* folder for what the daemon needs */
 	bool summary_only;              /* kubelets without /metrics/resource */
 	const char *const *autoscaling; /* served versions, newest first; NULL-terminated */
+	const char *const *allowed;     /* users whom reviews allow everything; NULL-terminated; NULL: all */
 	uint8_t *kubelet_faults;        /* one a node */
 	int64_t *backwards_ns;          /* one a node: how far its clock has gone back */
 	struct sim_api_faults faults;
@@ -66,8 +72,8 @@ struct sim {
 
 int64_t sim_now_ns(void);
 
-/* net.c: an evhttp that serves over TLS on these listening sockets */
-struct evhttp *sim_http(struct event_base *base, SSL_CTX *tls, uint64_t *connections,
+/* net.c: an evhttp that serves over TLS; the server is borrowed, and stays where it is */
+struct evhttp *sim_http(struct event_base *base, struct sim_server *server,
 	void (*fn)(struct evhttp_request *req, void *arg), void *arg);
 /* Binds and listens; *port 0: any, told back. */
 void sim_listen(struct evhttp *http, const char *address, uint16_t *port);
@@ -77,6 +83,9 @@ SSL *sim_request_ssl(struct evhttp_request *req);
 bool sim_is_known(struct evhttp_request *req);
 void sim_reply(struct evhttp_request *req, int code, const char *type, struct km_buf *body);
 void sim_reply_text(struct evhttp_request *req, int code, const char *type, const char *text);
+/* Frees a request that was being answered in pieces when its client left: libevent hands it over to us then, and to
+ * nobody otherwise. */
+void sim_forget(struct evhttp_request *req);
 /* Cuts the connection of a request that is not answered otherwise. */
 void sim_cut(struct evhttp_request *req);
 

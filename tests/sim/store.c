@@ -96,7 +96,10 @@ static void watcher_free(struct sim_watcher *w)
 
 static void on_gone(struct evhttp_connection *conn, void *arg)
 {
-	watcher_free(arg);
+	struct sim_watcher *w = arg;
+
+	sim_forget(w->req);
+	watcher_free(w);
 }
 
 static void end_watch(struct sim_watcher *w)

@@ -203,7 +203,8 @@ static int parse_step(struct sim_deployment *d, const char *text)
 static int parse_item(struct sim_deployment *d, const char *item, int *replicas)
 {
 	if (strncmp(item, "replicas=", 9) == 0)
-		return sscanf(item + 9, "%d", replicas) == 1 && *replicas >= 0 ? 0 : -1;
+		return sscanf(item + 9, "%d", replicas) == 1 && *replicas >= 0 && *replicas <= SIM_REPLICAS_MAX ? 0
+														: -1;
 	if (strncmp(item, "request=", 8) == 0)
 		return parse_milli(item + 8, &d->request_milli);
 	if (strncmp(item, "limit=", 6) == 0)

@@ -14,6 +14,7 @@
 
 #define SIM_NODES_MAX       10000
 #define SIM_CURVE_MAX       32
+#define SIM_REPLICAS_MAX    10000
 #define SIM_DEPLOYMENTS_MAX 4096
 #define SIM_NAME_MAX        64
 #define SIM_NAMESPACES      20 /* the pods that just run are spread over so many */

@@ -63,6 +63,8 @@ static void put_scale(struct sim *sim, struct evhttp_request *req, const struct 
 			"Scale.autoscaling \"%s\" is invalid: spec.replicas: Invalid value: %lld: must be greater than "
 			"or equal to 0",
 			t->name, (long long)json_integer_value(replicas));
+	} else if (json_integer_value(replicas) > SIM_REPLICAS_MAX) {
+		sim_status(req, 403, "Forbidden", "kmsim has room for %d replicas", SIM_REPLICAS_MAX);
 	} else {
 		sim_deployment_scale(&sim->world, d, (int)json_integer_value(replicas), sim_now_ns());
 		sim_render_scale(sim, d, false, &body);
