@@ -211,10 +211,28 @@ static void remove_entry(struct hpa_controller *c, struct hpa_entry *e)
 	entry_free(e);
 }
 
+/*
+ * A watch may tell what our own status write has overtaken; taking that back would make the next write conflict. Only
+ * for watches: a list counts whatever it says (a restored etcd begins lower).
+ */
+static bool is_older(json_t *object, json_t *than)
+{
+	const char *a = text_member(object, "resourceVersion"), *b = text_member(than, "resourceVersion");
+
+	return a && b && strtoull(a, NULL, 10) < strtoull(b, NULL, 10);
+}
+
 /* Of no use to us, and by far the largest part; without it a PUT keeps the live ones (spec 5). */
 static void drop_managed_fields(json_t *object)
 {
 	json_object_del(json_object_get(object, "metadata"), "managedFields");
+}
+
+void hpa_entry_set_pending(struct hpa_entry *e, json_t *object)
+{
+	drop_managed_fields(object);
+	json_decref(e->pending);
+	e->pending = json_incref(object);
 }
 
 int hpa_controller_object(struct hpa_controller *c, enum kube_event event, json_t *object, struct km_err *err)
@@ -236,12 +254,13 @@ int hpa_controller_object(struct hpa_controller *c, enum kube_event event, json_
 	if (!e && (r = add(c, key, namespace_, name, &e, err)) < 0)
 		return r;
 	e->listed = true;
-	drop_managed_fields(object);
+	if (event != KUBE_LISTED && is_older(object, e->pending ? e->pending : e->object))
+		return 0;
 	if (e->state != HPA_IDLE) {
-		json_decref(e->pending);
-		e->pending = json_incref(object);
+		hpa_entry_set_pending(e, object);
 		return 0;
 	}
+	drop_managed_fields(object);
 	adopt(e, object);
 	if (e->due_now && e->spec)
 		schedule(e, event == KUBE_LISTED ? km_random_below(SPREAD_US) : 0);

@@ -64,5 +64,7 @@ struct hpa_controller {
 };
 
 extern const struct hpa_world hpa_world_of_entry; /* arg to be set to the entry */
+/* A newer object, borrowed, to be taken over when the round is over. */
+void hpa_entry_set_pending(struct hpa_entry *e, json_t *object);
 /* Ends what the round has under way, and the round. */
 void hpa_entry_drop_round(struct hpa_entry *e);

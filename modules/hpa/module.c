@@ -89,7 +89,8 @@ static const char *turn_text(const struct module *m)
 	if (m->no_leases)
 		return "HPA passive: this API server has no Leases (Kubernetes before 1.12), so that nothing keeps two "
 		       "instances apart: set mode = active in [hpa] on one master";
-	if (m->lease && *kube_lease_holder(m->lease))
+	if (m->lease && *kube_lease_holder(m->lease) &&
+		strcmp(kube_lease_holder(m->lease), kube_lease_identity(m->lease)) != 0)
 		return "HPA standby: another kmetricsd holds the Lease " LEASE;
 	return "HPA passive: waiting for the Lease " LEASE;
 }
@@ -189,7 +190,7 @@ static void on_lost(const char *text, void *arg)
 static void on_trouble(const char *text, void *arg)
 {
 	if (*text)
-		km_log_m(LOG_WARNING, "the Lease " LEASE ": %s", text);
+		km_log_m(LOG_WARNING, "%s", text);
 	else
 		km_log_m(LOG_NOTICE, "the Lease " LEASE " can be read and written again");
 }

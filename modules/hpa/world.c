@@ -216,14 +216,26 @@ static void event(const char *type, const char *reason, const char *message, voi
 	hpa_events_post(e->c->config.events, e->object, type, reason, message);
 }
 
+/* What was written is the newest: the next round must not wait for the watch to say so. */
+static void take_reply(struct hpa_entry *e, const struct kube_result *result)
+{
+	json_t *object = json_loadb(result->body, result->body_len, 0, NULL);
+
+	if (json_object_get(object, "metadata") && json_object_get(object, "spec"))
+		hpa_entry_set_pending(e, object);
+	json_decref(object);
+}
+
 static void on_status(const struct kube_result *result, void *arg)
 {
 	struct hpa_entry *e = cast(arg);
 	const struct hpa_failure failure = {.text = result->text, .conflict = result->error == -EAGAIN};
 
 	e->status_call = NULL;
-	if (result->error == 0)
+	if (result->error == 0) {
 		e->c->counters.status_writes_total++;
+		take_reply(e, result);
+	}
 	hpa_round_status(e->round, result->error ? &failure : NULL);
 }
 
