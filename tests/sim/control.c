@@ -96,17 +96,33 @@ static bool set_kubelet_faults(struct sim *sim, const char *kind, const char *no
 	return true;
 }
 
-static void faults(struct sim *sim, struct evhttp_request *req, const struct evkeyvalq *query)
+static bool set_faults(struct sim *sim, const struct evkeyvalq *query)
 {
 	const char *kind = evhttp_find_header(query, "kubelet"), *api = evhttp_find_header(query, "api");
 
-	if ((!kind && !api) || (kind && !set_kubelet_faults(sim, kind, evhttp_find_header(query, "nodes"))) ||
-		(api && !set_api_faults(sim, api)))
-		sim_status(req, 400, "BadRequest",
-			"/sim/faults?kubelet=none|hang|garbage|truncated|401|500|slow|backwards|duplicate[&nodes=A-B], "
-			"/sim/faults?api=none|too-old|too-many|broken|stale|drop,...");
-	else
+	return (kind || api) && (!kind || set_kubelet_faults(sim, kind, evhttp_find_header(query, "nodes"))) &&
+	       (!api || set_api_faults(sim, api));
+}
+
+bool sim_fault(struct sim *sim, const char *text)
+{
+	struct evkeyvalq query;
+	bool ok;
+
+	if (evhttp_parse_query_str(text, &query) < 0)
+		return false;
+	ok = set_faults(sim, &query);
+	evhttp_clear_headers(&query);
+	return ok;
+}
+
+static void faults(struct sim *sim, struct evhttp_request *req, const struct evkeyvalq *query)
+{
+	if (set_faults(sim, query))
 		sim_reply_json(req, 200, json_object());
+	else
+		sim_status(req, 400, "BadRequest", "/sim/faults?%s, or /sim/faults?%s", SIM_FAULTS_OF_KUBELETS,
+			SIM_FAULTS_OF_API);
 }
 
 void sim_control(struct sim *sim, struct evhttp_request *req, const char *what)

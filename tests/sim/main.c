@@ -15,17 +15,20 @@
 
 #define TICK_MS         50
 #define DEPLOYMENTS_MAX 256 /* on the command line */
+#define FAULTS_MAX      64
 #define WORDS_MAX       16
 
 static const char help[] =
 	"Usage: kmsim [--nodes N] [--pods-per-node N] [--containers N] [--deployment NAMESPACE/NAME[:...]]...\n"
 	"             [--ready-delay SECONDS] [--port N] [--kubelet-port N] [--autoscaling v2,v1] "
-	"[--allow USER,...]\n"
+	"[--fault FAULT]... [--allow USER,...]\n"
 	"             [--summary-only] [--out DIR]\n\n"
 	"A simulated cluster on loopback: N kubelets, each on an address of its own (127.16.0.1 ...), and an API "
 	"server.\n\n"
 	"  --deployment  NAMESPACE/NAME:replicas=N,request=Q,limit=Q,load=SECONDS:MILLI,SECONDS:MILLI...\n"
 	"                its ready pods share the load; scaled through its scale subresource\n"
+	"  --fault       " SIM_FAULTS_OF_KUBELETS ", or\n"
+	"                " SIM_FAULTS_OF_API "; may be given several times\n"
 	"  --allow       whom SubjectAccessReviews allow everything (default: everybody)\n"
 	"  --out DIR     writes ca.pem, client and front-proxy certificates with keys, and a kubeconfig there\n"
 	"  --port 0      any (default); the line \"kmsim ready: ...\" on stdout tells which\n\n"
@@ -36,6 +39,8 @@ static const char help[] =
 struct options {
 	size_t nodes, pods_per_node, containers;
 	double ready_delay;
+	const char *faults[FAULTS_MAX];
+	size_t n_faults;
 	const char *deployments[DEPLOYMENTS_MAX];
 	size_t n_deployments;
 	const char *autoscaling[WORDS_MAX], *allowed[WORDS_MAX];
@@ -157,8 +162,8 @@ static void parse(int argc, char **argv, struct sim *sim, struct options *o)
 	static const struct option longs[] = {{"nodes", 1, NULL, 'n'}, {"pods-per-node", 1, NULL, 'p'},
 		{"containers", 1, NULL, 'c'}, {"deployment", 1, NULL, 'd'}, {"ready-delay", 1, NULL, 'r'},
 		{"port", 1, NULL, 'P'}, {"kubelet-port", 1, NULL, 'K'}, {"autoscaling", 1, NULL, 'a'},
-		{"allow", 1, NULL, 'A'}, {"summary-only", 0, NULL, 's'}, {"out", 1, NULL, 'o'}, {"help", 0, NULL, 'h'},
-		{0}};
+		{"fault", 1, NULL, 'f'}, {"allow", 1, NULL, 'A'}, {"summary-only", 0, NULL, 's'}, {"out", 1, NULL, 'o'},
+		{"help", 0, NULL, 'h'}, {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
@@ -175,6 +180,10 @@ static void parse(int argc, char **argv, struct sim *sim, struct options *o)
 		case 'd':
 			if (o->n_deployments < DEPLOYMENTS_MAX)
 				o->deployments[o->n_deployments++] = optarg;
+			break;
+		case 'f':
+			if (o->n_faults < FAULTS_MAX)
+				o->faults[o->n_faults++] = optarg;
 			break;
 		case 'r':
 			o->ready_delay = atof(optarg);
@@ -257,6 +266,12 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < o.n_deployments; i++)
 		if (sim_deployment_add(&sim.world, o.deployments[i], sim_now_ns()) < 0)
 			return 2;
+	for (size_t i = 0; i < o.n_faults; i++)
+		if (!sim_fault(&sim, o.faults[i])) {
+			fprintf(stderr, "kmsim: --fault %s: must be %s (nodes from 0 to %zu), or %s\n", o.faults[i],
+				SIM_FAULTS_OF_KUBELETS, o.nodes - 1, SIM_FAULTS_OF_API);
+			return 2;
+		}
 	if (sim.out)
 		write_out(&sim);
 	NEED(tick = event_new(sim.base, -1, EV_PERSIST, on_tick, &sim));

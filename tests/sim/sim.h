@@ -96,3 +96,8 @@ int sim_kubelet_fault_of(const char *name);
 
 /* api.c */
 void sim_api_start(struct sim *sim);
+
+/* control.c: faults as /sim/faults and --fault have them. False: not understood, or they hit nobody. */
+#define SIM_FAULTS_OF_KUBELETS "kubelet=none|hang|garbage|truncated|401|500|slow|backwards|duplicate[&nodes=A-B]"
+#define SIM_FAULTS_OF_API      "api=none|too-old|too-many|broken|stale|drop,..."
+bool sim_fault(struct sim *sim, const char *text);
