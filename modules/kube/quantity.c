@@ -2,10 +2,11 @@
 #include "kube/quantity.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "core/digits.h"
 
 #define DIGITS_MAX   36 /* significant digits that are kept; two more fit, which printing needs */
 #define NANO         (-9)
@@ -373,16 +374,23 @@ static uint64_t drop_digit(uint64_t value)
 	return value > INT64_MAX ? value - value % 10 : value;
 }
 
+static size_t with_suffix(uint64_t value, const char *suffix, char *out)
+{
+	char *p = km_digits(out, value);
+
+	return (size_t)(stpcpy(p, suffix) - out);
+}
+
 size_t km_quantity_format_cpu(uint64_t nanocores, char out[KM_QUANTITY_TEXT_MAX])
 {
 	uint64_t value = drop_digit(nanocores);
 	size_t unit = 0;
 
 	if (value == 0)
-		return (size_t)snprintf(out, KM_QUANTITY_TEXT_MAX, "0");
+		return with_suffix(0, "", out);
 	for (; value % 1000 == 0; unit++) /* 2^64 n is 18 G: the suffixes do not run out */
 		value /= 1000;
-	return (size_t)snprintf(out, KM_QUANTITY_TEXT_MAX, "%" PRIu64 "%s", value, suffixes[unit].text);
+	return with_suffix(value, suffixes[unit].text, out);
 }
 
 size_t km_quantity_format_memory(uint64_t bytes, char out[KM_QUANTITY_TEXT_MAX])
@@ -392,8 +400,8 @@ size_t km_quantity_format_memory(uint64_t bytes, char out[KM_QUANTITY_TEXT_MAX])
 	size_t unit = 0;
 
 	if (value == 1000) /* below 1024 the decimal form is used, and this is the one that has a suffix there */
-		return (size_t)snprintf(out, KM_QUANTITY_TEXT_MAX, "1k");
+		return with_suffix(1, "k", out);
 	for (; value >= 1024 && value % 1024 == 0; unit++)
 		value /= 1024;
-	return (size_t)snprintf(out, KM_QUANTITY_TEXT_MAX, "%" PRIu64 "%s", value, units[unit]);
+	return with_suffix(value, units[unit], out);
 }
