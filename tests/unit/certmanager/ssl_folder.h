@@ -106,22 +106,29 @@ static void ssl_folder_empty(struct ssl_folder *f)
 	};
 }
 
+static char *ssl_made[SSL_MADE];
+
+/* What is in this folder is what filled ones get from now on. */
+static _unused_ void ssl_folder_keep(struct ssl_folder *f)
+{
+	for (enum ssl_file i = 0; i < SSL_MADE && !ssl_made[i]; i++)
+		ssl_made[i] = ssl_folder_read(f, ssl_names[i]);
+}
+
 /* With what the keeper makes in it, when filled; the cluster CA never is. */
 static _unused_ void ssl_folder_make(struct ssl_folder *f, bool filled)
 {
-	static char *made[SSL_MADE];
 	struct km_err err = {0};
 
 	ssl_folder_empty(f);
 	if (!filled)
 		return;
-	if (made[0]) {
+	if (ssl_made[0]) {
 		for (enum ssl_file i = 0; i < SSL_MADE; i++)
-			ssl_folder_write(f, i, made[i], i % 2 ? 0600 : 0644);
+			ssl_folder_write(f, i, ssl_made[i], i % 2 ? 0600 : 0644);
 		return;
 	}
 	if (ssl_folder_ensure(f, &err) != 0)
 		fail_msg("%s", err.text);
-	for (enum ssl_file i = 0; i < SSL_MADE; i++)
-		made[i] = ssl_folder_read(f, ssl_names[i]);
+	ssl_folder_keep(f);
 }
