@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "certmanager/issue.h"
 #include "certmanager/own.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "core/timetext.h"
 
 #define LOOK_US           (3600 * KM_USEC_PER_SEC)
 #define KEEPER_TIMEOUT_US (30 * KM_USEC_PER_SEC)
@@ -159,9 +159,9 @@ static void report(const char *role, const char *path, enum keeper_outcome outco
 /* Logs and publishes what became of one of our own pairs. */
 static void settle(struct certmanager *m, enum km_identity_role role, struct km_identity *id, bool created)
 {
-	char until[KM_RFC3339_TEXT_MAX];
+	char until[CERT_TIME_TEXT_MAX];
 
-	km_rfc3339_format(km_x509_not_after(sk_X509_value(id->chain, 0)) * KM_NSEC_PER_SEC, until);
+	cert_time_text(km_x509_not_after(sk_X509_value(id->chain, 0)), until);
 	if (created) {
 		m->counters.created_total++;
 		km_log(LOG_NOTICE,

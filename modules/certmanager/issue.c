@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/utf8.h"
 
@@ -335,6 +336,15 @@ int cert_csr_key(const char *pem, size_t len, EVP_PKEY **ret, struct km_err *err
 	if (r == 0)
 		*ret = KM_TAKE(key);
 	return r == -EIO ? -EINVAL : r;
+}
+
+void cert_time_text(int64_t seconds, char out[CERT_TIME_TEXT_MAX])
+{
+	time_t t = (time_t)seconds;
+	struct tm tm;
+
+	if (!gmtime_r(&t, &tm) || strftime(out, CERT_TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		snprintf(out, CERT_TIME_TEXT_MAX, "?");
 }
 
 void cert_wipe(char *text)

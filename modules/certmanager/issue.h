@@ -44,6 +44,11 @@ int cert_make_csr(EVP_PKEY *key, char **ret_pem, struct km_err *err) _must_check
 /* The public key of a CSR whose own signature is right and whose key is strong enough (RSA >= 2048, EC >= 256 bits,
  * Ed25519). */
 int cert_csr_key(const char *pem, size_t len, EVP_PKEY **ret, struct km_err *err) _must_check_;
+
+#define CERT_TIME_TEXT_MAX 32
+/* "2026-11-23T05:20:36Z" for whatever time a certificate may carry: year 9999 means for ever (RFC 5280 4.1.2.5), and
+ * nanoseconds since 1970 end in 2262. "?" beyond. */
+void cert_time_text(int64_t seconds, char out[CERT_TIME_TEXT_MAX]);
 /* Wipes and frees a text. */
 void cert_wipe(char *text);
 void cert_wipep(char **text);
