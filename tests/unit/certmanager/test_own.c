@@ -10,47 +10,49 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../support/check.h"
 #include "certmanager/issue.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "net/x509.h"
+#include "tests/unit/certmanager/ssl_folder.h"
 
 #define START_NS (INT64_C(1795410000) * KM_NSEC_PER_SEC)
 
 static const char *const ips[] = {"10.0.0.5", "172.17.0.1"};
 
 struct place {
-	char dir[64], path[8][128];
-	struct keeper_paths paths;
+	struct ssl_folder f;
+	char no_socket[96];
 	struct own_config config;
 	struct km_clock_virtual clock;
 };
 
 static void quiet(const char *role, const char *path, enum keeper_outcome outcome, const char *text, void *arg) {}
 
+/* The keeper's files, with a cluster CA. */
 static void place_make(struct place *p)
 {
-	static const char *const names[] = {"fp-ca.pem", "fp-ca-key.pem", "fp.pem", "fp-key.pem", "serving-ca.pem",
-		"serving-ca-key.pem", "state", "no-socket"};
+	static char *ca_pem, *ca_key_pem;
 
 	*p = (struct place){.clock = {.monotonic_us = 1, .wall_ns = START_NS}};
 	km_clock_set_virtual(&p->clock);
-	snprintf(p->dir, sizeof(p->dir), "/tmp/kmetricsd-test-own.XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
-	for (size_t i = 0; i < KM_ARRAY_LEN(names); i++)
-		snprintf(p->path[i], sizeof(p->path[i]), "%s/%s", p->dir, names[i]);
-	p->paths = (struct keeper_paths){.ssl_dir = p->dir,
-		.front_proxy_ca_cert = p->path[0],
-		.front_proxy_ca_key = p->path[1],
-		.front_proxy_client_cert = p->path[2],
-		.front_proxy_client_key = p->path[3],
-		.front_proxy_client_cn = "front-proxy-client",
-		.serving_ca_cert = p->path[4],
-		.serving_ca_key = p->path[5]};
-	p->config = (struct own_config){.state_dir = p->path[6],
-		.keeper_socket = p->path[7],
-		.paths = &p->paths,
+	ssl_folder_make(&p->f, true);
+	if (!ca_pem) {
+		const struct cert_profile profile = {.cn = "kubernetes", .ca = true, .life_s = 1825 * CERT_DAY_S};
+		_cleanup_(km_pkey_freep) EVP_PKEY *key = NULL;
+		_cleanup_(km_x509_freep) X509 *cert = NULL;
+
+		assert_int_equal(cert_make_key(CERT_KEY_P256, &key, NULL), 0);
+		assert_int_equal(cert_issue(&profile, key, NULL, key, START_NS / KM_NSEC_PER_SEC, &cert, NULL), 0);
+		ca_pem = cert_to_pem(cert);
+		ca_key_pem = cert_key_to_pem(key);
+	}
+	ssl_folder_write(&p->f, CA, ca_pem, 0644);
+	ssl_folder_write(&p->f, CA_KEY, ca_key_pem, 0600);
+	snprintf(p->no_socket, sizeof(p->no_socket), "%s/no-socket", p->f.dir);
+	p->config = (struct own_config){.state_dir = p->f.state_dir,
+		.keeper_socket = p->no_socket,
+		.paths = &p->f.paths,
 		.node = "master-1",
 		.ips = ips,
 		.n_ips = 2,
@@ -61,11 +63,8 @@ static void place_make(struct place *p)
 
 static void place_remove(struct place *p)
 {
-	char command[128];
-
 	km_clock_set_virtual(NULL);
-	snprintf(command, sizeof(command), "rm -rf '%s'", p->dir);
-	assert_int_equal(system(command), 0);
+	ssl_folder_remove(&p->f);
 }
 
 /* 1: made anew; 0: kept; negative: an error. */
@@ -86,6 +85,11 @@ static int serving_once(struct place *p, struct km_err *err)
 	return r;
 }
 
+static void put(const char *path, const char *text, mode_t mode)
+{
+	assert_int_equal(km_file_write_atomic(path, text, strlen(text), mode, (uid_t)-1, (gid_t)-1, NULL), 0);
+}
+
 static void test_made_and_kept(void **state)
 {
 	struct place p;
@@ -99,10 +103,10 @@ static void test_made_and_kept(void **state)
 	assert_true(km_x509_has_ip(sk_X509_value(id->chain, 0), "10.0.0.5"));
 	assert_true(km_x509_has_dns(sk_X509_value(id->chain, 0), "kmetricsd.kube-system.svc"));
 	km_identity_unref(id);
-	snprintf(path, sizeof(path), "%s/kmetricsd-serving-key.pem", p.path[6]);
+	snprintf(path, sizeof(path), "%s/kmetricsd-serving-key.pem", p.f.state_dir);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(stat(p.path[6], &st), 0);
+	assert_int_equal(stat(p.f.state_dir, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(serving_once(&p, &err), 0);
 	place_remove(&p);
@@ -122,7 +126,7 @@ static void test_renewed_in_time(void **state)
 	assert_int_equal(serving_once(&p, &err), 1);
 	assert_int_equal(serving_once(&p, &err), 0);
 	/* without its signer the one there is serves on, as long as it is valid */
-	assert_int_equal(rename(p.path[5], p.path[7]), 0);
+	assert_int_equal(rename(p.f.path[SERVING_CA_KEY], p.no_socket), 0);
 	p.config.keeper_socket = "/nonexistent/keeper.sock";
 	p.clock.wall_ns += 61 * CERT_DAY_S * KM_NSEC_PER_SEC;
 	assert_int_equal(serving_once(&p, &err), 0);
@@ -159,7 +163,7 @@ static void test_what_is_not_ours(void **state)
 	place_make(&p);
 	assert_int_equal(serving_once(&p, &err), 1);
 	/* a key of another certificate: told, left alone */
-	snprintf(path, sizeof(path), "%s/kmetricsd-serving-key.pem", p.path[6]);
+	snprintf(path, sizeof(path), "%s/kmetricsd-serving-key.pem", p.f.state_dir);
 	assert_int_equal(cert_make_key(CERT_KEY_P256, &key, NULL), 0);
 	pem = cert_key_to_pem(key);
 	assert_int_equal(km_file_write_atomic(path, pem, strlen(pem), 0600, (uid_t)-1, (gid_t)-1, NULL), 0);
@@ -170,7 +174,7 @@ static void test_what_is_not_ours(void **state)
 	assert_string_equal(now, pem);
 	free(now);
 	/* a key alone is what a crash between the two renames leaves */
-	snprintf(path, sizeof(path), "%s/kmetricsd-serving.pem", p.path[6]);
+	snprintf(path, sizeof(path), "%s/kmetricsd-serving.pem", p.f.state_dir);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(serving_once(&p, &err), 1);
 	cert_wipe(pem);
@@ -186,13 +190,161 @@ static void test_no_cluster_ca_here(void **state)
 	bool created;
 
 	place_make(&p);
-	p.paths.cluster_ca_cert = "/nonexistent/ca.pem";
-	p.paths.cluster_ca_key = "/nonexistent/ca-key.pem";
+	p.f.paths.cluster_ca_cert = "/nonexistent/ca.pem";
+	p.f.paths.cluster_ca_key = "/nonexistent/ca-key.pem";
 	assert_true(own_ensure_pair(&p.config, KEEPER_LEAF_API_CLIENT, &id, &created, NULL, &err) < 0);
 	assert_mentions(&err, "/nonexistent/ca");
 	p.config.paths = NULL;
 	assert_int_equal(own_ensure_pair(&p.config, KEEPER_LEAF_API_CLIENT, &id, &created, NULL, &err), -ENOENT);
 	assert_mentions(&err, "no keeper at");
+	place_remove(&p);
+}
+
+/* The API client: by the cluster CA, for this node, in the group that RBAC knows. */
+static void test_api_client(void **state)
+{
+	_cleanup_(km_x509_stack_freep) STACK_OF(X509) *roots = NULL;
+	_cleanup_free_ char *ca = NULL, *on_disk = NULL;
+	struct place p;
+	struct km_err err = {0};
+	struct km_identity *id = NULL;
+	char path[256], *cn;
+	bool created;
+	struct stat st;
+
+	place_make(&p);
+	assert_int_equal(own_ensure_pair(&p.config, KEEPER_LEAF_API_CLIENT, &id, &created, &ca, &err), 0);
+	assert_true(created);
+	on_disk = ssl_folder_read(&p.f, "ca.pem");
+	assert_string_equal(ca, on_disk);
+	cn = km_x509_cn(sk_X509_value(id->chain, 0));
+	assert_string_equal(cn, "kmetricsd:master-1");
+	free(cn);
+	assert_int_equal(km_x509_load(p.f.path[CA], &roots, NULL), 0);
+	if (km_x509_verify(
+		    roots, sk_X509_value(id->chain, 0), NULL, KM_X509_CLIENT, START_NS / KM_NSEC_PER_SEC, &err) != 0)
+		fail_msg("%s", err.text);
+	km_identity_unref(id);
+	snprintf(path, sizeof(path), "%s/kmetricsd-key.pem", p.f.state_dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	snprintf(path, sizeof(path), "%s/kmetricsd.pem", p.f.state_dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
+	/* kept, and its signer still told */
+	free(KM_TAKE(ca));
+	assert_int_equal(own_ensure_pair(&p.config, KEEPER_LEAF_API_CLIENT, &id, &created, &ca, &err), 0);
+	assert_false(created);
+	assert_string_equal(ca, on_disk);
+	km_identity_unref(id);
+	place_remove(&p);
+}
+
+/* The serving certificate must be what the caBundle of today verifies, and say the names of today. */
+static void test_no_longer_fits(void **state)
+{
+	struct place p;
+	struct km_err err = {0};
+
+	place_make(&p);
+	assert_int_equal(serving_once(&p, &err), 1);
+	p.config.node = "master-2";
+	assert_int_equal(serving_once(&p, &err), 1);
+	assert_int_equal(serving_once(&p, &err), 0);
+	/* the serving CA was made anew */
+	ssl_folder_drop(&p.f, ssl_names[SERVING_CA]);
+	ssl_folder_drop(&p.f, ssl_names[SERVING_CA_KEY]);
+	assert_int_equal(own_ensure_host(&p.config, quiet, NULL, &err), 0);
+	assert_int_equal(serving_once(&p, &err), 1);
+	assert_int_equal(serving_once(&p, &err), 0);
+	/* not to be read (the keeper's folder may be closed to us): no reason to make it anew */
+	p.f.paths.serving_ca_cert = "/nonexistent/ca.pem";
+	assert_int_equal(serving_once(&p, &err), 0);
+	place_remove(&p);
+}
+
+/* A crash at any step of a renewal leaves a pair that works or is made whole; no key lies about for longer than that.
+ */
+static void test_crash_while_renewing(void **state)
+{
+	struct place p;
+	struct km_err err = {0};
+	char cert[256], key[256], next[256];
+	_cleanup_free_ char *old_cert = NULL, *old_key = NULL, *new_cert = NULL, *new_key = NULL;
+	struct stat st;
+
+	place_make(&p);
+	snprintf(cert, sizeof(cert), "%s/kmetricsd-serving.pem", p.f.state_dir);
+	snprintf(key, sizeof(key), "%s/kmetricsd-serving-key.pem", p.f.state_dir);
+	snprintf(next, sizeof(next), "%s/kmetricsd-serving-key.pem.next", p.f.state_dir);
+	assert_int_equal(serving_once(&p, &err), 1);
+	old_cert = ssl_folder_read(&p.f, "state/kmetricsd-serving.pem");
+	old_key = ssl_folder_read(&p.f, "state/kmetricsd-serving-key.pem");
+	p.clock.wall_ns += 61 * CERT_DAY_S * KM_NSEC_PER_SEC;
+	assert_int_equal(serving_once(&p, &err), 1);
+	assert_int_not_equal(access(next, F_OK), 0);
+	new_cert = ssl_folder_read(&p.f, "state/kmetricsd-serving.pem");
+	new_key = ssl_folder_read(&p.f, "state/kmetricsd-serving-key.pem");
+
+	/* the new certificate is there, its key not yet in its place */
+	put(key, old_key, 0600);
+	put(next, new_key, 0600);
+	if (serving_once(&p, &err) != 0)
+		fail_msg("%s", err.text);
+	free(KM_TAKE(old_key));
+	old_key = ssl_folder_read(&p.f, "state/kmetricsd-serving-key.pem");
+	assert_string_equal(old_key, new_key);
+	assert_int_equal(stat(key, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_not_equal(access(next, F_OK), 0);
+
+	/* the first making: no key in its place at all */
+	assert_int_equal(rename(key, next), 0);
+	assert_int_equal(serving_once(&p, &err), 0);
+	assert_int_equal(access(key, F_OK), 0);
+
+	/* a next key that belongs to nothing: the pair there counts, and the next renewal takes it away */
+	put(next, "garbage\n", 0600);
+	assert_int_equal(serving_once(&p, &err), 0);
+	p.clock.wall_ns += 61 * CERT_DAY_S * KM_NSEC_PER_SEC;
+	assert_int_equal(serving_once(&p, &err), 1);
+	assert_int_not_equal(access(next, F_OK), 0);
+	place_remove(&p);
+}
+
+/* What cannot be read is named, and stays. */
+static void test_garbage_stays(void **state)
+{
+	struct place p;
+	struct km_err err = {0};
+	_cleanup_free_ char *now = NULL;
+	char cert[256];
+
+	place_make(&p);
+	assert_int_equal(serving_once(&p, &err), 1);
+	snprintf(cert, sizeof(cert), "%s/kmetricsd-serving.pem", p.f.state_dir);
+	put(cert, "garbage\n", 0644);
+	assert_true(serving_once(&p, &err) < 0);
+	assert_mentions(&err, "kmetricsd-serving.pem");
+	now = ssl_folder_read(&p.f, "state/kmetricsd-serving.pem");
+	assert_string_equal(now, "garbage\n");
+	place_remove(&p);
+}
+
+static void test_too_long(void **state)
+{
+	struct place p;
+	struct km_err err = {0};
+	char *dir = malloc(5000);
+
+	place_make(&p);
+	memset(dir, 'd', 4999);
+	dir[0] = '/';
+	dir[4999] = '\0';
+	p.config.state_dir = dir;
+	assert_int_equal(serving_once(&p, &err), -ENAMETOOLONG);
+	assert_mentions(&err, "state-dir");
+	free(dir);
 	place_remove(&p);
 }
 
@@ -204,6 +356,11 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_what_is_not_ours),
 		cmocka_unit_test(test_no_cluster_ca_here),
+		cmocka_unit_test(test_api_client),
+		cmocka_unit_test(test_no_longer_fits),
+		cmocka_unit_test(test_crash_while_renewing),
+		cmocka_unit_test(test_garbage_stays),
+		cmocka_unit_test(test_too_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
