@@ -73,13 +73,25 @@ static int ensure_by_socket(const struct own_config *c, keeper_report_fn report,
 	return r;
 }
 
+/* A socket file may outlive its keeper: then it is as if there were none. */
+static bool nobody_there(const struct own_config *c, int r)
+{
+	return r == -ECONNREFUSED && c->paths;
+}
+
 int own_ensure_host(const struct own_config *c, keeper_report_fn report, void *arg, struct km_err *err)
 {
-	if (by_socket(c))
-		return ensure_by_socket(c, report, arg, err);
+	bool asked = by_socket(c);
+	int r = asked ? ensure_by_socket(c, report, arg, err) : 0;
+
+	if (asked && !nobody_there(c, r))
+		return r;
 	if (!c->paths)
 		return km_fail(err, -ENOENT, "there is no keeper at %s", c->keeper_socket);
-	return keeper_ensure(c->paths, report, arg, err);
+	r = keeper_ensure(c->paths, report, arg, err);
+	if (r < 0 && asked)
+		km_err_prefix(err, "no keeper answers at %s, and without it", c->keeper_socket);
+	return r;
 }
 
 static int issue_by_socket(const struct own_config *c, enum keeper_leaf_role role, const char *csr, char **ret_cert,
@@ -116,11 +128,17 @@ static int issue_by_socket(const struct own_config *c, enum keeper_leaf_role rol
 static int issue(const struct own_config *c, enum keeper_leaf_role role, const char *csr, char **ret_cert,
 	char **ret_ca, struct km_err *err)
 {
-	if (by_socket(c))
-		return issue_by_socket(c, role, csr, ret_cert, ret_ca, err);
+	bool asked = by_socket(c);
+	int r = asked ? issue_by_socket(c, role, csr, ret_cert, ret_ca, err) : 0;
+
+	if (asked && !nobody_there(c, r))
+		return r;
 	if (!c->paths)
 		return km_fail(err, -ENOENT, "there is no keeper at %s", c->keeper_socket);
-	return keeper_issue(c->paths, role, csr, strlen(csr), c->node, c->ips, c->n_ips, ret_cert, ret_ca, err);
+	r = keeper_issue(c->paths, role, csr, strlen(csr), c->node, c->ips, c->n_ips, ret_cert, ret_ca, err);
+	if (r < 0 && asked)
+		km_err_prefix(err, "no keeper answers at %s, and without it", c->keeper_socket);
+	return r;
 }
 
 /* Whether one of today's serving CAs has signed it. A CA that may not be read here says nothing against it. */
@@ -237,7 +255,7 @@ int own_ensure_pair(const struct own_config *c, enum keeper_leaf_role role, stru
 	_cleanup_free_ char *ca_pem = NULL;
 	char why[128] = "";
 	struct files f;
-	bool created = false;
+	bool created = false, kept = false;
 	int r = files_of(c, role, &f, err);
 
 	if (r < 0)
@@ -258,20 +276,21 @@ int own_ensure_pair(const struct own_config *c, enum keeper_leaf_role role, stru
 		if (r < 0 && r != -ENOENT)
 			return r;
 	}
+	r = 0;
 	if (!id || !still_good(c, role, id, why, sizeof(why))) {
 		struct km_identity *fresh = NULL;
 
 		r = make_pair(c, role, &f, &fresh, &ca_pem, err);
-		if (r < 0 &&
-			(!id || km_x509_not_after(sk_X509_value(id->chain, 0)) <= km_wall_ns() / KM_NSEC_PER_SEC)) {
+		if (r < 0)
 			km_err_prefix(err, "%s%s%s", f.cert, *why ? ": " : "", why);
+		if (r < 0 && (!id || km_x509_not_after(sk_X509_value(id->chain, 0)) <= km_wall_ns() / KM_NSEC_PER_SEC))
 			return r;
-		}
-		if (r == 0) { /* else the one we have serves until the next try */
+		if (r == 0) {
 			km_identity_unref(id);
 			id = fresh;
-			created = true;
 		}
+		created = r == 0;
+		kept = r < 0; /* the one we have serves until the next try */
 	}
 	if (ret_ca_pem && !ca_pem && (r = signer_of(c, role, &ca_pem, err)) < 0)
 		return r;
@@ -279,5 +298,5 @@ int own_ensure_pair(const struct own_config *c, enum keeper_leaf_role role, stru
 	*ret_created = created;
 	if (ret_ca_pem)
 		*ret_ca_pem = KM_TAKE(ca_pem);
-	return 0;
+	return kept ? 1 : 0;
 }

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "certmanager/issue.h"
@@ -129,7 +131,17 @@ static void test_renewed_in_time(void **state)
 	assert_int_equal(rename(p.f.path[SERVING_CA_KEY], p.no_socket), 0);
 	p.config.keeper_socket = "/nonexistent/keeper.sock";
 	p.clock.wall_ns += 61 * CERT_DAY_S * KM_NSEC_PER_SEC;
-	assert_int_equal(serving_once(&p, &err), 0);
+	{
+		struct km_identity *id = NULL;
+		bool created = true;
+
+		assert_int_equal(own_ensure_pair(&p.config, KEEPER_LEAF_SERVING, &id, &created, NULL, &err), 1);
+		assert_non_null(id);
+		assert_false(created);
+		assert_mentions(&err, "two thirds of its life are over"); /* and says so: nobody would know else */
+		assert_mentions(&err, ssl_names[SERVING_CA_KEY]);
+		km_identity_unref(id);
+	}
 	p.clock.wall_ns += 40 * CERT_DAY_S * KM_NSEC_PER_SEC;
 	assert_true(serving_once(&p, &err) < 0);
 	assert_mentions(&err, "kmetricsd-serving.pem");
@@ -331,6 +343,33 @@ static void test_garbage_stays(void **state)
 	place_remove(&p);
 }
 
+/* A keeper that was killed leaves its socket file. */
+static void test_dead_socket(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct place p;
+	struct km_err err = {0};
+
+	place_make(&p);
+	memcpy(address.sun_path, p.no_socket, strlen(p.no_socket) + 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	if (own_ensure_host(&p.config, quiet, NULL, &err) != 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(serving_once(&p, &err), 1);
+	/* what fails then names both */
+	ssl_folder_drop(&p.f, ssl_names[SERVING_CA]);
+	assert_true(own_ensure_host(&p.config, quiet, NULL, &err) < 0);
+	assert_mentions(&err, "no-socket");
+	assert_mentions(&err, ssl_names[SERVING_CA_KEY]);
+	/* and where the keys are not ours to use, it is the keeper that is missed */
+	p.config.paths = NULL;
+	assert_int_equal(own_ensure_host(&p.config, quiet, NULL, &err), -ECONNREFUSED);
+	assert_mentions(&err, "no-socket");
+	close(fd);
+	place_remove(&p);
+}
+
 static void test_too_long(void **state)
 {
 	struct place p;
@@ -360,6 +399,7 @@ int main(void)
 		cmocka_unit_test(test_no_longer_fits),
 		cmocka_unit_test(test_crash_while_renewing),
 		cmocka_unit_test(test_garbage_stays),
+		cmocka_unit_test(test_dead_socket),
 		cmocka_unit_test(test_too_long),
 	};
 
