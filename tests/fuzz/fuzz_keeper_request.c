@@ -34,9 +34,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(!json_object_get(reply, "cert"));
 		dump = json_dumps(reply, JSON_COMPACT); /* whatever the request was, the reply can be sent */
 		assert(dump);
-		/* only a good request gets as far as the missing CA */
+		/* only a good request gets as far as the missing CA (a name from the request may hold the same words,
+		 * but not at the beginning) */
 		csr = json_string_value(json_object_get(request, "csr"));
-		if (strstr(text, "is not on this host") && csr) {
+		if (strncmp(text, "the CA's key ", 13) == 0 && csr) {
 			assert(strcmp(op, "issue") == 0);
 			assert(cert_csr_key(csr, strlen(csr), &key, NULL) == 0);
 		}
