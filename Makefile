@@ -35,7 +35,7 @@ endif
 light_goals := help deps deps-e2e clean format format-check check test e2e e2e-long demo fuzz
 ifneq ($(filter-out $(light_goals),$(or $(MAKECMDGOALS),all)),)
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-pkg_libs   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+pkg_libs   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm
 endif
 
 km_cppflags := -Imodules -I. -D_GNU_SOURCE -DKM_VERSION='"$(VERSION)"' -DKM_PREFIX='"$(PREFIX)"' $(pkg_cflags)
@@ -67,12 +67,15 @@ fuzz_bins := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(fuzz_srcs))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help deps deps-e2e install tests check test e2e e2e-long demo format format-check clean fuzz fuzz-live
+.PHONY: all help deps deps-e2e install tests vectors check test e2e e2e-long demo demo-real bench format format-check clean fuzz fuzz-live
 
 all: $(O)/kmetricsd ## build the binary, build/kmetricsd
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+# Replica counts are compared with upstream's bit for bit: a multiplication and an addition must not become one.
+$(O)/obj/modules/hpa/%.o: km_cflags += -ffp-contract=off
 
 $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -88,6 +91,18 @@ endef
 $(foreach l,$(LAYERS),$(eval $(call layer_rule,$(l))))
 
 $(O)/kmetricsd: $(call obj,$(cmd_srcs)) $(foreach l,$(libs_cmd),$(call lib,$(l)))
+	@[ '$(Q)' = '' ] || echo '  LD      $@'
+	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+
+# Tells tests/sim/soak-case what the daemon's heap holds
+$(O)/heap.so: tests/sim/preload/heap.c
+	@mkdir -p $(@D)
+	@[ '$(Q)' = '' ] || echo '  LD      $@'
+	$(Q)$(CC) -D_GNU_SOURCE $(CPPFLAGS) -std=gnu11 -pthread $(WARNINGS) $(CFLAGS) -fPIC -shared $(LDFLAGS) -o $@ $<
+
+# What a scrape costs at the very least, for tests/bench/run
+$(O)/bench-floor: $(call obj,tests/bench/floor.c) $(foreach l,$(libs_net),$(call lib,$(l)))
+	@mkdir -p $(@D)
 	@[ '$(Q)' = '' ] || echo '  LD      $@'
 	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
@@ -110,16 +125,32 @@ $(O)/live/%: $(O)/obj/tests/fuzz/%.o $(foreach l,$(libs_cmd),$(call lib,$(l)))
 	@[ '$(Q)' = '' ] || echo '  LD      $@'
 	$(Q)$(CC) $(km_ldflags) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
-vector_srcs := $(wildcard tests/vectors/vectors_*.c)
-vector_bins := $(patsubst tests/vectors/%.c,$(O)/vectors/%,$(vector_srcs))
+# hpa-vectors is one program over a folder of files, a source file a kind of line; the others have a program and a file each.
+vector_srcs     := $(filter-out tests/vectors/vectors_hpa.c,$(wildcard tests/vectors/vectors_*.c))
+vector_bins     := $(patsubst tests/vectors/%.c,$(O)/vectors/%,$(vector_srcs))
+hpa_vector_srcs := tests/vectors/vectors_hpa.c $(wildcard tests/vectors/hpa_*.c)
 
 $(O)/vectors/%: $(O)/obj/tests/vectors/%.o $(foreach l,$(libs_cmd),$(call lib,$(l)))
 	@mkdir -p $(@D)
 	@[ '$(Q)' = '' ] || echo '  LD      $@'
 	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
+$(O)/hpa-vectors: $(call obj,$(hpa_vector_srcs)) $(foreach l,$(libs_hpa),$(call lib,$(l)))
+	@[ '$(Q)' = '' ] || echo '  LD      $@'
+	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+
+vectors: $(O)/hpa-vectors ## replay what Kubernetes' HPA controller answered (recorded)
+	$(Q)$(O)/hpa-vectors tests/vectors/data/hpa/*.jsonl
+
+# The simulator: a test's tool; of ours it takes only what is below the modules it feeds.
+sim_srcs := $(wildcard tests/sim/*.c) tests/unit/support/pki.c
+
+$(O)/kmsim: $(call obj,$(sim_srcs)) $(foreach l,$(libs_kube),$(call lib,$(l)))
+	@[ '$(Q)' = '' ] || echo '  LD      $@'
+	$(Q)$(CC) $(km_ldflags) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+
 # Everything `make check` runs, built; for seeing that it builds.
-tests: $(O)/kmetricsd $(unit_bins) $(fuzz_bins) $(vector_bins) ## build the binary and all tests
+tests: $(O)/kmetricsd $(O)/kmsim $(unit_bins) $(fuzz_bins) $(vector_bins) $(O)/hpa-vectors ## build the binary and all tests
 
 install: $(O)/kmetricsd ## install below DESTDIR (PREFIX=/opt/kubernetes)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/cfg' '$(DESTDIR)/usr/bin' '$(DESTDIR)/usr/lib/systemd/system' \
@@ -149,8 +180,16 @@ e2e: ## the real cluster
 e2e-long: ## what takes longer than CI has; figures go to docs/
 	@tests/e2e/run --long
 
-demo: ## the real cluster, the daemon, live top of real pods
+demo: ## the whole pipeline in a minute, without Kubernetes: live usage, an HPA that scales up and down
+	@tests/sim/demo
+
+demo-real: ## the real cluster, the daemon, live top of real pods
 	@tests/e2e/demo
+
+bench: ## figures at a thousand nodes, on simulated kubelets and a simulated API server (docs/figures.md)
+	@tests/install-deps build
+	$(Q)$(MAKE) -s '$(O)/kmetricsd' '$(O)/kmsim' '$(O)/bench-floor'
+	$(Q)tests/bench/run '$(O)'
 
 deps: ## install what building and make check need (apt or dnf)
 	@tests/install-deps build

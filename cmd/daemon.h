@@ -32,6 +32,7 @@ struct daemon {
 	struct km_loop *loop;
 	struct km_control *control;
 	struct km_timer *watchdog, *report, *access_check;
+	struct km_usage_source usage; /* the aggregator's, once it is there */
 	struct km_context context;
 	struct module_state modules[MODULES_MAX];
 	size_t n_modules;

@@ -17,7 +17,7 @@
 static void status_tick(void *arg)
 {
 	struct daemon *d = arg;
-	char text[256] = "";
+	char text[512] = "";
 	size_t len = 0;
 
 	for (size_t i = 0; i < d->n_modules; i++) {

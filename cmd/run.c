@@ -18,23 +18,27 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "daemon.h"
+#include "hpa/hpa.h"
+#include "hpa/presence.h"
 #include "notify.h"
 #include "sections.h"
 #include "setup.h"
+#include "wiring/in_tree.h"
 
 #define MESSAGE_ID_STARTED "0f6e2d1c9b8a4756a3f2e1d0c9b8a796"
 #define MESSAGE_ID_STOPPED "3b7a9c5d1e2f40618273a4b5c6d7e8f9"
 
 /* In the order in which they start; certmanager first, because the others need the certificates it publishes. */
-static const struct km_module *const registry[] = {&certmanager_module, &agg_module};
+static const struct km_module *const registry[] = {&certmanager_module, &agg_module, &hpa_module};
 
-static const char help[] = "Usage: kmetricsd run [--config FILE]\n\n"
-			   "The daemon: makes the certificates it needs, scrapes the kubelets, serves metrics.k8s.io. "
-			   "Runs in the foreground; normally started by\n"
-			   "kmetricsd.service. SIGHUP reloads the INI, SIGTERM and SIGINT stop it.\n\n"
-			   "Examples:\n"
-			   "  kmetricsd run\n"
-			   "  kmetricsd run --config ./kmetricsd.ini\n";
+static const char help[] =
+	"Usage: kmetricsd run [--config FILE]\n\n"
+	"The daemon: makes the certificates it needs, scrapes the kubelets, serves metrics.k8s.io, scales. "
+	"Runs in the foreground; normally started by\n"
+	"kmetricsd.service. SIGHUP reloads the INI, SIGTERM and SIGINT stop it.\n\n"
+	"Examples:\n"
+	"  kmetricsd run\n"
+	"  kmetricsd run --config ./kmetricsd.ini\n";
 
 static void on_stopped(void *arg)
 {
@@ -80,6 +84,20 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+/* The sandbox leaves us the command lines of other processes, no more. */
+static int in_tree_hpa(void)
+{
+	switch (wiring_in_tree_hpa("/proc")) {
+	case WIRING_IN_TREE_ON:
+		return HPA_IN_TREE_ON;
+	case WIRING_IN_TREE_OFF:
+		return HPA_IN_TREE_OFF;
+	case WIRING_IN_TREE_NOT_HERE:
+		break;
+	}
+	return HPA_IN_TREE_NOT_HERE;
+}
+
 static int find_host(struct daemon *d, struct km_err *err)
 {
 	const struct daemon_options *o = km_config_section(d->config, &daemon_section);
@@ -104,6 +122,7 @@ static int find_host(struct daemon *d, struct km_err *err)
 		.addresses = (const char *const *)d->host->addresses,
 		.n_addresses = d->host->n_addresses,
 		.keeper_paths = &d->keeper_paths,
+		.in_tree_hpa = in_tree_hpa,
 		.kubeconfig_given =
 			*((const struct kubernetes_options *)km_config_section(d->config, &kubernetes_section))
 				 ->kubeconfig != '\0',
@@ -124,6 +143,17 @@ static int init_module(struct daemon *d, const struct km_module *module, struct 
 	if (module->init && (r = module->init(&d->context, &m->self, err)) < 0)
 		km_err_prefix(err, "%s", module->name);
 	return r;
+}
+
+/* The HPA controller computes from the aggregator's samples, in process. */
+static void join_usage(struct daemon *d)
+{
+	const struct module_state *m = &d->modules[d->n_modules - 1];
+
+	if (m->module != &agg_module || !m->self)
+		return;
+	d->usage = agg_module_usage(m->self);
+	d->context.usage = &d->usage;
 }
 
 static int join_cluster(struct daemon *d, struct km_err *err)
@@ -178,9 +208,11 @@ static int serve(struct daemon *d, struct km_err *err)
 	if ((r = km_loop_new(&d->loop, err)) < 0 || (r = find_host(d, err)) < 0 ||
 		(r = init_module(d, registry[0], err)) < 0 || (r = join_cluster(d, err)) < 0)
 		return r;
-	for (size_t i = 1; i < KM_ARRAY_LEN(registry); i++)
+	for (size_t i = 1; i < KM_ARRAY_LEN(registry); i++) {
 		if ((r = init_module(d, registry[i], err)) < 0)
 			return r;
+		join_usage(d);
+	}
 	if ((r = handle_signals(d, err)) < 0 || (r = start_modules(d, err)) < 0 ||
 		(r = kube_cluster_start(d->cluster, err)) < 0 || (r = daemon_report(d, err)) < 0 ||
 		(r = notify_watchdog(d->loop, &d->watchdog, err)) < 0)

@@ -33,6 +33,28 @@ static bool needs_attention(json_t *module)
 	return json_is_true(json_object_get(module, "enabled")) && !json_is_true(json_object_get(module, "ok"));
 }
 
+static long long number_of(json_t *object, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(object, key));
+}
+
+static void print_hpas(json_t *hpas)
+{
+	json_t *hpa;
+	size_t i;
+
+	if (json_array_size(hpas) > 0)
+		printf("\n  %-48s %8s %8s  %s\n", "HPA", "CURRENT", "DESIRED", "LAST ERROR");
+	json_array_foreach(hpas, i, hpa)
+	{
+		char name[600];
+
+		snprintf(name, sizeof(name), "%s/%s", text_of(hpa, "namespace"), text_of(hpa, "name"));
+		printf("  %-48s %8lld %8lld  %s\n", name, number_of(hpa, "current"), number_of(hpa, "desired"),
+			text_of(hpa, "error"));
+	}
+}
+
 static void print_table(json_t *reply, bool colour)
 {
 	char uptime[KM_DURATION_TEXT_MAX];
@@ -58,6 +80,7 @@ static void print_table(json_t *reply, bool colour)
 			colour ? "\033[0m" : "", text_of(module, "text"));
 		json_object_foreach(json_object_get(module, "counters"), name, counter)
 			printf("  %-40s %16lld\n", name, (long long)json_integer_value(counter));
+		print_hpas(json_object_get(json_object_get(module, "details"), "hpas"));
 	}
 }
 

@@ -14,6 +14,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "hpa/options.h"
 #include "sections.h"
 #include "setup.h"
 #include "wiring/objects.h"
@@ -233,7 +234,8 @@ int verb_wire(int argc, char **argv)
 	w.plan = (struct wiring_plan){.node = host->node_name,
 		.address = host->address,
 		.port = (uint16_t)aggregator->secure_port,
-		.ca_pem = ca_pem};
+		.ca_pem = ca_pem,
+		.hpa = km_config_enabled(config, &hpa_section)};
 	if (!applies) {
 		ask_versions(&w, &cli, config, host);
 		if (print(&w, &err) < 0)

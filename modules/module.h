@@ -14,6 +14,7 @@
 #include "kube/cluster.h"
 
 #include "identity.h"
+#include "usage_source.h"
 
 struct keeper_paths; /* certmanager/keeper.h */
 
@@ -31,7 +32,11 @@ struct km_context {
 	const struct keeper_paths *keeper_paths; /* where this host's certificates are */
 	STACK_OF(X509) *cluster_roots; /* what verifies the API server (and, by custom, kubelets); NULL: not known */
 	bool kubeconfig_given;         /* the INI names a kubeconfig: no API client certificate of our own is needed */
-	bool stopping;                 /* SIGTERM has been seen */
+	const struct km_usage_source *usage; /* the aggregator's samples; NULL: it is off */
+	/* What --controllers of a kube-controller-manager on this host says of its HPA controller: as enum hpa_in_tree.
+	 */
+	int (*in_tree_hpa)(void);
+	bool stopping; /* SIGTERM has been seen */
 };
 
 /* One counter or gauge of a module's state struct; declared once, shown by `kmetricsd status` and documented from here.

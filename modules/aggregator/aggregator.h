@@ -6,5 +6,9 @@
 #pragma once
 
 #include "module.h"
+#include "usage_source.h"
 
 extern const struct km_module agg_module;
+
+/* The samples of this instance of the module; usable as long as it is. */
+struct km_usage_source agg_module_usage(void *self);

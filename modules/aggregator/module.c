@@ -14,6 +14,7 @@
 #include "aggregator/api.h"
 #include "aggregator/scraper.h"
 #include "aggregator/settings.h"
+#include "aggregator/usage.h"
 #include "core/clock.h"
 #include "core/log.h"
 
@@ -42,6 +43,7 @@ struct module {
 	struct agg_authn *authn;
 	struct agg_authz *authz;
 	struct agg_api *api;
+	struct agg_usage_reader *usage;
 	struct km_http_server *server; /* NULL until there is a serving certificate */
 	bool started;
 	struct counters counters;
@@ -241,6 +243,7 @@ static void module_fini(void *self)
 
 	km_http_server_free(m->server); /* ends the requests, which the rest must outlive */
 	agg_api_free(m->api);
+	agg_usage_reader_free(m->usage);
 	agg_authz_free(m->authz);
 	agg_authn_free(m->authn);
 	agg_scraper_free(m->scraper);
@@ -284,6 +287,8 @@ static int make_parts(struct module *m)
 	};
 	api.authn = m->authn;
 	api.authz = m->authz;
+	if ((r = agg_usage_reader_new(&m->view, &m->usage)) < 0)
+		return r;
 	return agg_api_new(&api, &m->api);
 }
 
@@ -367,6 +372,11 @@ static void module_reload_commit(void *self)
 	agg_settings_free(old);
 	reconfigure_scraper(m);
 	renew_tls_or_log(m);
+}
+
+struct km_usage_source agg_module_usage(void *self)
+{
+	return agg_usage_source(KM_CAST(struct module, self, MODULE_MAGIC)->usage);
 }
 
 /* ---- end ---- */

@@ -574,6 +574,16 @@ static size_t place_of(const char *name, const char *const *names, size_t n)
 	return i;
 }
 
+/* By the node's name: there is hardly ever more than one report, so that this is cheaper than to find the node. */
+static const struct report *report_from(const struct pod *p, const char *node)
+{
+	const struct report *r = p->first;
+
+	while (r && strcmp(r->node->name, node) != 0)
+		r = r->next;
+	return r;
+}
+
 size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *pod, const char *node,
 	const char *const *names, size_t n, int64_t now_ns, struct agg_container_usage *out, size_t max)
 {
@@ -588,7 +598,7 @@ size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *po
 
 	if (!p)
 		return 0;
-	r = node ? report_of(p, find_node(s, node)) : newest_report(p);
+	r = node ? report_from(p, node) : newest_report(p);
 	max = KM_MIN(max, (size_t)AGG_CONTAINERS_PER_POD_MAX);
 	for (const struct container *c = r ? r->first : NULL; c; c = c->next) {
 		struct agg_container_usage one = {.name = c->name};

@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "certmanager/issue.h"
 #include "certmanager/own.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "core/timetext.h"
 
 #define LOOK_US           (3600 * KM_USEC_PER_SEC)
 #define KEEPER_TIMEOUT_US (30 * KM_USEC_PER_SEC)
@@ -105,7 +105,8 @@ struct certmanager {
 	struct km_timer *look;
 	struct renewal *renewal; /* under way, or NULL */
 	struct counters counters;
-	char problem[KM_ERR_TEXT_MAX]; /* "" while all is well */
+	char problem[KM_ERR_TEXT_MAX];         /* "" while all is well */
+	char told[KM_ROLE_N][KM_ERR_TEXT_MAX]; /* why the last renewal failed, as logged */
 };
 
 #define CERTMANAGER_MAGIC 0x6b6d6365u
@@ -159,9 +160,9 @@ static void report(const char *role, const char *path, enum keeper_outcome outco
 /* Logs and publishes what became of one of our own pairs. */
 static void settle(struct certmanager *m, enum km_identity_role role, struct km_identity *id, bool created)
 {
-	char until[KM_RFC3339_TEXT_MAX];
+	char until[CERT_TIME_TEXT_MAX];
 
-	km_rfc3339_format(km_x509_not_after(sk_X509_value(id->chain, 0)) * KM_NSEC_PER_SEC, until);
+	cert_time_text(km_x509_not_after(sk_X509_value(id->chain, 0)), until);
 	if (created) {
 		m->counters.created_total++;
 		km_log(LOG_NOTICE,
@@ -173,6 +174,16 @@ static void settle(struct certmanager *m, enum km_identity_role role, struct km_
 		km_log_m(LOG_INFO, "%s certificate valid until %s", role_name(role), until);
 	}
 	km_identity_publish(m->ctx->identities, role, id);
+}
+
+/* Once for each reason, not every hour. */
+static void tell_renewal(struct certmanager *m, enum km_identity_role role, const char *text)
+{
+	snprintf(m->problem, sizeof(m->problem), "%s", text);
+	if (strcmp(m->told[role], text) == 0)
+		return;
+	snprintf(m->told[role], sizeof(m->told[role]), "%s", text);
+	km_log_m(LOG_ERR, "renewing the %s certificate: %s", role_name(role), text);
 }
 
 static void look(void *arg);
@@ -204,15 +215,21 @@ static int init(struct km_context *ctx, void **ret_self, struct km_err *err)
 		struct km_identity *id = NULL;
 		struct km_err one = {0};
 		bool created;
+		int r;
 
 		if (role == KM_ROLE_API_CLIENT && ctx->kubeconfig_given)
 			continue;
-		if (own_ensure_pair(&m->own, leaf_of(role), &id, &created, NULL, &one) < 0) {
+		r = own_ensure_pair(&m->own, leaf_of(role), &id, &created, NULL, &one);
+		if (r != 0) {
 			m->counters.failures_total++;
-			km_log_m(LOG_ERR, "no %s certificate of our own: %s", role_name(role), one.text);
+			if (r < 0)
+				km_log_m(LOG_ERR, "no %s certificate of our own: %s", role_name(role), one.text);
 			snprintf(m->problem, sizeof(m->problem), "%s", one.text);
-			continue;
 		}
+		if (r < 0)
+			continue;
+		if (r > 0)
+			tell_renewal(m, role, one.text);
 		settle(m, role, id, created);
 		km_identity_unref(id);
 	}
@@ -253,11 +270,13 @@ static void renew_done(void *arg)
 		km_timer_set(m->look, LOOK_US);
 	}
 	for (enum km_identity_role role = 0; role < KM_ROLE_N; role++) {
-		if (m && n->role[role].error < 0) {
+		if (m && n->role[role].error != 0) {
 			m->counters.failures_total++;
-			snprintf(m->problem, sizeof(m->problem), "%s", n->role[role].err.text);
-			km_log_m(LOG_ERR, "renewing the %s certificate: %s", role_name(role), n->role[role].err.text);
-		} else if (m && n->role[role].id && n->role[role].created) {
+			tell_renewal(m, role, n->role[role].err.text);
+		} else if (m) {
+			m->told[role][0] = '\0';
+		}
+		if (m && n->role[role].id && n->role[role].created) {
 			m->counters.renewals_total++;
 			settle(m, role, n->role[role].id, true);
 		}

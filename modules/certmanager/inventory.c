@@ -11,7 +11,6 @@
 
 #include "certmanager/issue.h"
 #include "core/json.h"
-#include "core/timetext.h"
 #include "net/x509.h"
 
 #define WARN_LEAF_DAYS 30
@@ -40,7 +39,18 @@ static int mode_of(const char *path)
 	return path && stat(path, &st) == 0 ? (int)(st.st_mode & 07777) : -1;
 }
 
-static void inspect_key(const struct cert_item *item, X509 *cert, struct cert_report *r)
+/* A leaf's key belongs to the first certificate of its file, a CA's to any: the file may be a bundle. */
+static bool belongs(EVP_PKEY *key, STACK_OF(X509) *certs, bool any)
+{
+	bool found = false;
+
+	for (int i = 0; i < (any ? sk_X509_num(certs) : 1) && !found; i++)
+		found = X509_check_private_key(sk_X509_value(certs, i), key) == 1;
+	ERR_clear_error();
+	return found;
+}
+
+static void inspect_key(const struct cert_item *item, STACK_OF(X509) *certs, struct cert_report *r)
 {
 	_cleanup_(km_pkey_freep) EVP_PKEY *key = NULL;
 	struct km_err err = {0};
@@ -61,7 +71,7 @@ static void inspect_key(const struct cert_item *item, X509 *cert, struct cert_re
 	if (e == -EACCES)
 		return; /* not ours to read; said by key_checked */
 	r->key_checked = true;
-	r->key_matches = e == 0 && X509_check_private_key(cert, key) == 1;
+	r->key_matches = e == 0 && belongs(key, certs, r->is_ca);
 	if (e < 0)
 		note(r, CERT_BROKEN, "%.200s", err.text);
 	else if (!r->key_matches)
@@ -72,9 +82,13 @@ static void inspect_chain(const struct cert_item *item, X509 *cert, int64_t now,
 {
 	_cleanup_(km_x509_stack_freep) STACK_OF(X509) *cas = NULL;
 	struct km_err err = {0};
+	bool alive = false;
 
+	if (!item->ca_path && !r->is_ca)
+		note(r, CERT_BROKEN, "it is no CA (basic constraints) and cannot sign");
 	if (!item->ca_path || r->is_ca) {
-		r->chain_ok = X509_verify(cert, X509_get0_pubkey(cert)) == 1;
+		r->chain_ok = r->is_ca && X509_verify(cert, X509_get0_pubkey(cert)) == 1;
+		ERR_clear_error();
 		if (r->is_ca && !r->chain_ok)
 			note(r, CERT_ATTENTION, "it is not signed by itself");
 		return;
@@ -83,29 +97,31 @@ static void inspect_chain(const struct cert_item *item, X509 *cert, int64_t now,
 		note(r, CERT_ATTENTION, "its signer cannot be read: %.180s", err.text);
 		return;
 	}
-	for (int i = 0; i < sk_X509_num(cas) && !r->chain_ok; i++)
-		r->chain_ok = X509_verify(cert, X509_get0_pubkey(sk_X509_value(cas, i))) == 1;
+	/* A CA renewed with the same key may stand beside its expired self: one that lives is enough. */
+	for (int i = 0; i < sk_X509_num(cas); i++)
+		if (X509_verify(cert, X509_get0_pubkey(sk_X509_value(cas, i))) == 1) {
+			r->chain_ok = true;
+			alive = alive || km_x509_not_after(sk_X509_value(cas, i)) > now;
+		}
 	ERR_clear_error();
 	if (!r->chain_ok)
 		note(r, CERT_BROKEN, "no certificate in %s has signed it", item->ca_path);
-	for (int i = 0; i < sk_X509_num(cas); i++)
-		if (X509_verify(cert, X509_get0_pubkey(sk_X509_value(cas, i))) == 1 &&
-			km_x509_not_after(sk_X509_value(cas, i)) <= now)
-			note(r, CERT_BROKEN, "its CA %s has expired", item->ca_path);
-	ERR_clear_error();
+	else if (!alive)
+		note(r, CERT_BROKEN, "its CA %s has expired", item->ca_path);
 }
 
 static void inspect_time(int64_t now, struct cert_report *r)
 {
 	int64_t warn = (r->is_ca ? WARN_CA_DAYS : WARN_LEAF_DAYS) * CERT_DAY_S;
-	/* Our own pairs live 90 days and are renewed at 60: warn only when that has not happened. */
-	int64_t life = r->not_after - r->not_before;
 
-	if (r->not_after <= now)
+	if (!r->times_known)
+		note(r, CERT_BROKEN, "its validity cannot be read");
+	else if (r->not_after <= now)
 		note(r, CERT_BROKEN, "it has expired");
 	else if (r->not_before > now)
 		note(r, CERT_BROKEN, "it is not valid yet: is this host's clock right?");
-	else if (r->not_after - now < KM_MIN(warn, life / 4))
+	/* Our own pairs live 90 days and are renewed at 60: warn only when that has not happened. */
+	else if (r->not_after - now < KM_MIN(warn, (r->not_after - r->not_before) / 4))
 		note(r, CERT_ATTENTION, "it expires in %lld days", (long long)((r->not_after - now) / CERT_DAY_S));
 }
 
@@ -127,10 +143,12 @@ void cert_inspect(const struct cert_item *item, int64_t now, struct cert_report 
 	r->issuer = km_x509_name_text(X509_get_issuer_name(cert));
 	r->not_before = km_x509_not_before(cert);
 	r->not_after = km_x509_not_after(cert);
+	/* what net/x509.h gives for a time that is none must not be reckoned with */
+	r->times_known = r->not_before != INT64_MAX && r->not_after != INT64_MIN;
 	r->is_ca = X509_check_ca(cert) == 1;
 	km_x509_fingerprint(cert, r->fingerprint);
 	inspect_time(now, r);
-	inspect_key(item, cert, r);
+	inspect_key(item, certs, r);
 	inspect_chain(item, cert, now, r);
 }
 
@@ -172,10 +190,10 @@ static void left_text(int64_t seconds, char *out, size_t size)
 static void print_row(
 	const struct cert_item *item, const struct cert_report *r, int64_t now, bool colour, struct km_buf *out)
 {
-	char expires[KM_RFC3339_TEXT_MAX] = "-", left[32] = "-", modes[32] = "-", match[8] = "-";
+	char expires[CERT_TIME_TEXT_MAX] = "-", left[32] = "-", modes[32] = "-", match[8] = "-";
 
-	if (r->subject) {
-		km_rfc3339_format(r->not_after * 1000000000, expires);
+	if (r->times_known) {
+		cert_time_text(r->not_after, expires);
 		left_text(r->not_after - now, left, sizeof(left));
 	}
 	if (r->cert_mode >= 0 && r->key_mode >= 0)
@@ -195,7 +213,7 @@ static void print_row(
 
 static void print_json(struct km_json *j, const struct cert_item *item, const struct cert_report *r, int64_t now)
 {
-	char text[KM_RFC3339_TEXT_MAX];
+	char text[CERT_TIME_TEXT_MAX];
 
 	km_json_object(j);
 	km_json_kstr(j, "role", item->role);
@@ -204,11 +222,15 @@ static void print_json(struct km_json *j, const struct cert_item *item, const st
 	if (r->subject) {
 		km_json_kstr(j, "subject", r->subject);
 		km_json_kstr(j, "issuer", r->issuer ? r->issuer : "");
-		km_rfc3339_format(r->not_before * 1000000000, text);
+	}
+	if (r->times_known) {
+		cert_time_text(r->not_before, text);
 		km_json_kstr(j, "notBefore", text);
-		km_rfc3339_format(r->not_after * 1000000000, text);
+		cert_time_text(r->not_after, text);
 		km_json_kstr(j, "notAfter", text);
 		km_json_kint(j, "secondsLeft", r->not_after - now);
+	}
+	if (r->subject) {
 		km_json_kstr(j, "fingerprintSHA256", r->fingerprint);
 		km_json_kbool(j, "ca", r->is_ca);
 		km_json_kbool(j, "chainOK", r->chain_ok);

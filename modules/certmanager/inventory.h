@@ -26,8 +26,9 @@ enum cert_state {
 struct cert_report {
 	enum cert_state state;
 	char *subject, *issuer;        /* malloc'ed, NULL if unreadable */
-	int64_t not_before, not_after; /* seconds since 1970 */
-	int cert_mode, key_mode;       /* permission bits, -1 if absent */
+	int64_t not_before, not_after; /* seconds since 1970, if times_known */
+	bool times_known;
+	int cert_mode, key_mode; /* permission bits, -1 if absent */
 	bool key_matches, chain_ok, is_ca, key_checked /* false: may not be read by us */;
 	char fingerprint[65];
 	char note[256]; /* what needs attention and the remedy; "" if nothing */

@@ -8,12 +8,15 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-#include "core/buf.h"
+#include "core/utf8.h"
 
-#define BACKDATE_S   300 /* clocks of masters differ a little */
-#define SERIAL_BYTES 20
-#define RSA_BITS_MIN 2048
+#define BACKDATE_S     300 /* clocks of masters differ a little */
+#define SERIAL_BYTES   20
+#define RSA_BITS_MIN   2048
+#define EC_BITS_MIN    256
+#define NAME_CHARS_MAX 64 /* X.520 ub-common-name, ub-organization-name: characters */
 
 static int openssl_fail(struct km_err *err, const char *what)
 {
@@ -48,34 +51,26 @@ static bool set_serial(X509 *cert)
 	return ok;
 }
 
-/* PrintableString where the characters allow it, as Go does: issuers are matched by raw DER, so the choice matters when
- * a CA of the same name is made again. */
-static bool add_name(X509_NAME *name, const char *field, const char *value)
-{
-	return X509_NAME_add_entry_by_txt(
-		       name, field, V_ASN1_PRINTABLESTRING, (const unsigned char *)value, -1, -1, 0) == 1 ||
-	       X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, (const unsigned char *)value, -1, -1, 0) == 1;
-}
-
 static bool is_printable_string(const char *s)
 {
 	return s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")] == '\0';
 }
 
+/* PrintableString where the characters allow it, as Go does: issuers are matched by raw DER, so the choice matters when
+ * a CA of the same name is made again. */
+static bool add_name(X509_NAME *name, const char *field, const char *value)
+{
+	return X509_NAME_add_entry_by_txt(name, field,
+		       is_printable_string(value) ? V_ASN1_PRINTABLESTRING : MBSTRING_UTF8,
+		       (const unsigned char *)value, -1, -1, 0) == 1;
+}
+
 static bool set_subject(X509 *cert, const struct cert_profile *p)
 {
 	X509_NAME *name = X509_NAME_new();
-	bool ok = name != NULL;
+	bool ok = name && (!p->o || add_name(name, "O", p->o)) && add_name(name, "CN", p->cn) &&
+		  X509_set_subject_name(cert, name) == 1;
 
-	if (ok && p->o)
-		ok = is_printable_string(p->o) ? add_name(name, "O", p->o)
-					       : X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8,
-							 (const unsigned char *)p->o, -1, -1, 0) == 1;
-	if (ok)
-		ok = is_printable_string(p->cn) ? add_name(name, "CN", p->cn)
-						: X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
-							  (const unsigned char *)p->cn, -1, -1, 0) == 1;
-	ok = ok && X509_set_subject_name(cert, name) == 1;
 	X509_NAME_free(name);
 	return ok;
 }
@@ -123,6 +118,25 @@ static bool add_sans(X509 *cert, const struct cert_profile *p)
 	return ok;
 }
 
+/* Always there, by the key when the CA names no id of its own (spec 1.5.4): OpenSSL's "keyid:always" fails then. */
+static bool add_authority_key_id(X509 *cert, X509 *ca)
+{
+	const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(ca);
+	AUTHORITY_KEYID *akid = AUTHORITY_KEYID_new();
+	unsigned char sha1[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	bool ok = akid && (akid->keyid = ASN1_OCTET_STRING_new());
+
+	if (ok && id)
+		ok = ASN1_OCTET_STRING_set(akid->keyid, ASN1_STRING_get0_data(id), ASN1_STRING_length(id)) == 1;
+	else if (ok)
+		ok = X509_pubkey_digest(ca, EVP_sha1(), sha1, &len) == 1 &&
+		     ASN1_OCTET_STRING_set(akid->keyid, sha1, (int)len) == 1;
+	ok = ok && X509_add1_ext_i2d(cert, NID_authority_key_identifier, akid, 0, X509V3_ADD_APPEND) == 1;
+	AUTHORITY_KEYID_free(akid);
+	return ok;
+}
+
 static bool add_extensions(X509 *cert, const struct cert_profile *p, X509 *ca, EVP_PKEY *subject_key)
 {
 	bool rsa = EVP_PKEY_is_a(subject_key, "RSA") == 1;
@@ -146,7 +160,7 @@ static bool add_extensions(X509 *cert, const struct cert_profile *p, X509 *ca, E
 	if (!add_extension(cert, &ctx, NID_basic_constraints, p->ca ? "critical,CA:TRUE" : "critical,CA:FALSE") ||
 		!add_extension(cert, &ctx, NID_subject_key_identifier, "hash"))
 		return false;
-	if (ca && !add_extension(cert, &ctx, NID_authority_key_identifier, "keyid:always"))
+	if (ca && !add_authority_key_id(cert, ca))
 		return false;
 	return p->n_dns + p->n_ips == 0 || add_sans(cert, p);
 }
@@ -172,8 +186,25 @@ static int check_signer(X509 *ca, EVP_PKEY *ca_key, int64_t now, struct km_err *
 			name ? name : "?");
 	if (km_x509_not_after(ca) <= now)
 		return km_fail(err, -EINVAL, "the CA \"%s\" has expired: renew it first", name ? name : "?");
+	/* A host whose clock fell back would sign what is over when the clock is right again (spec 9.3). */
+	if (km_x509_not_before(ca) > now)
+		return km_fail(
+			err, -EINVAL, "the CA \"%s\" is not valid yet: is this host's clock right?", name ? name : "?");
 	r = km_x509_check_pair(ca, ca_key, name ? name : "CA", err);
 	return r < 0 ? -EINVAL : 0;
+}
+
+static int check_name(const char *field, const char *value, struct km_err *err)
+{
+	size_t n = strlen(value), chars = 0;
+
+	for (size_t i = 0, len; i < n; i += len, chars++)
+		if ((len = km_utf8_length(value + i, n - i)) == 0)
+			return km_fail(err, -EINVAL, "a certificate's %s must be UTF-8", field);
+	if (chars == 0 || chars > NAME_CHARS_MAX)
+		return km_fail(err, -EINVAL, "a certificate's %s must have 1 to %d characters, this has %zu: \"%s\"",
+			field, NAME_CHARS_MAX, chars, value);
+	return 0;
 }
 
 static int check_addresses(const struct cert_profile *p, struct km_err *err)
@@ -192,9 +223,10 @@ int cert_issue(const struct cert_profile *p, EVP_PKEY *subject_key, X509 *ca, EV
 {
 	_cleanup_(km_x509_freep) X509 *cert = NULL;
 	int64_t before = now - now % 60 - BACKDATE_S, after = before + p->life_s;
-	int r = check_addresses(p, err);
+	int r;
 
-	if (r < 0 || (ca && (r = check_signer(ca, ca_key, now, err)) < 0))
+	if ((p->o && (r = check_name("O", p->o, err)) < 0) || (r = check_name("CN", p->cn, err)) < 0 ||
+		(r = check_addresses(p, err)) < 0 || (ca && (r = check_signer(ca, ca_key, now, err)) < 0))
 		return r;
 	if (ca && after > km_x509_not_after(ca))
 		after = km_x509_not_after(ca);
@@ -268,20 +300,35 @@ int cert_make_csr(EVP_PKEY *key, char **ret_pem, struct km_err *err)
 	return 0;
 }
 
+/* Nobody is asked: the default reads the terminal, and a request may say of itself that it is encrypted. */
+static int no_password(char *buf, int size, int writing, void *arg)
+{
+	(void)buf;
+	(void)size;
+	(void)writing;
+	(void)arg;
+	return -1;
+}
+
 int cert_csr_key(const char *pem, size_t len, EVP_PKEY **ret, struct km_err *err)
 {
 	BIO *bio = len <= KM_PEM_MAX ? BIO_new_mem_buf(pem, (int)len) : NULL;
-	X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+	X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, no_password, NULL) : NULL;
 	_cleanup_(km_pkey_freep) EVP_PKEY *key = req ? X509_REQ_get_pubkey(req) : NULL;
 	int r = 0;
 
-	if (!key)
+	if (len > KM_PEM_MAX)
+		r = km_fail(err, -EINVAL, "the certificate request is larger than %d bytes", KM_PEM_MAX);
+	else if (!key)
 		r = openssl_fail(err, "the certificate request cannot be read");
 	else if (X509_REQ_verify(req, key) != 1)
 		r = openssl_fail(err, "the certificate request's own signature is wrong");
 	else if (EVP_PKEY_is_a(key, "RSA") == 1 && EVP_PKEY_get_bits(key) < RSA_BITS_MIN)
 		r = km_fail(err, -EINVAL, "the certificate request's RSA key has %d bits, fewer than %d",
 			EVP_PKEY_get_bits(key), RSA_BITS_MIN);
+	else if (EVP_PKEY_is_a(key, "EC") == 1 && EVP_PKEY_get_bits(key) < EC_BITS_MIN)
+		r = km_fail(err, -EINVAL, "the certificate request's EC key has %d bits, fewer than %d",
+			EVP_PKEY_get_bits(key), EC_BITS_MIN);
 	else if (EVP_PKEY_is_a(key, "RSA") != 1 && EVP_PKEY_is_a(key, "EC") != 1 && EVP_PKEY_is_a(key, "ED25519") != 1)
 		r = km_fail(err, -EINVAL, "the certificate request's key is neither RSA, EC nor Ed25519");
 	X509_REQ_free(req);
@@ -289,6 +336,15 @@ int cert_csr_key(const char *pem, size_t len, EVP_PKEY **ret, struct km_err *err
 	if (r == 0)
 		*ret = KM_TAKE(key);
 	return r == -EIO ? -EINVAL : r;
+}
+
+void cert_time_text(int64_t seconds, char out[CERT_TIME_TEXT_MAX])
+{
+	time_t t = (time_t)seconds;
+	struct tm tm;
+
+	if (!gmtime_r(&t, &tm) || strftime(out, CERT_TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		snprintf(out, CERT_TIME_TEXT_MAX, "?");
 }
 
 void cert_wipe(char *text)

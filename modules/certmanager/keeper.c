@@ -116,9 +116,20 @@ static int check_inside(const char *dir, const char *path, struct km_err *err)
 	return 0;
 }
 
-/* Key first, then certificate: whoever sees the certificate finds its key. */
-static int install_pair(
-	const char *dir, const char *cert_path, const char *key_path, X509 *cert, EVP_PKEY *key, struct km_err *err)
+/* Takes away what was written a moment ago and only that: a key alone would block the next try, but what somebody else
+ * put there in the same instant stays. */
+static void take_back(const char *path, const char *text)
+{
+	_cleanup_(cert_wipep) char *now = NULL;
+	size_t len;
+
+	if (km_file_read(path, KM_PEM_MAX, &now, &len, NULL) == 0 && strcmp(now, text) == 0)
+		unlink(path);
+}
+
+/* Key first, then certificate: whoever sees the certificate finds its key. An error may also come when a file is in
+ * place and only its folder could not be synced. */
+static int install_pair(const char *cert_path, const char *key_path, X509 *cert, EVP_PKEY *key, struct km_err *err)
 {
 	_cleanup_(cert_wipep) char *key_pem = cert_key_to_pem(key);
 	_cleanup_free_ char *cert_pem = cert_to_pem(cert);
@@ -126,12 +137,14 @@ static int install_pair(
 
 	if (!key_pem || !cert_pem)
 		return km_fail(err, -ENOMEM, "out of memory");
-	if ((r = check_inside(dir, cert_path, err)) < 0 || (r = check_inside(dir, key_path, err)) < 0 ||
-		(r = km_file_create_atomic(key_path, key_pem, strlen(key_pem), 0600, (uid_t)-1, (gid_t)-1, err)) < 0)
-		return r;
-	r = km_file_create_atomic(cert_path, cert_pem, strlen(cert_pem), 0644, (uid_t)-1, (gid_t)-1, err);
+	r = km_file_create_atomic(key_path, key_pem, strlen(key_pem), 0600, (uid_t)-1, (gid_t)-1, err);
+	if (r == 0) {
+		r = km_file_create_atomic(cert_path, cert_pem, strlen(cert_pem), 0644, (uid_t)-1, (gid_t)-1, err);
+		if (r < 0)
+			take_back(cert_path, cert_pem);
+	}
 	if (r < 0)
-		unlink(key_path); /* ours, made a moment ago under the lock: a key alone would block the next try */
+		take_back(key_path, key_pem);
 	return r;
 }
 
@@ -142,48 +155,60 @@ struct duty {
 	const char *ca_cert, *ca_key; /* NULL: self-signed */
 };
 
+/* When a CA's file stops being of use: its signing certificate's end, of a bundle without a key the last one's. */
+static int64_t ca_end(STACK_OF(X509) *certs, X509 *signer)
+{
+	int64_t end = INT64_MIN;
+
+	if (signer)
+		return km_x509_not_after(signer);
+	for (int i = 0; i < sk_X509_num(certs); i++)
+		end = KM_MAX(end, km_x509_not_after(sk_X509_value(certs, i)));
+	return end;
+}
+
 /* What is there already: told, and judged only as far as it is unusable. */
 static int adopt(const struct duty *d, keeper_report_fn report, void *arg, struct km_err *err)
 {
 	_cleanup_(km_x509_stack_freep) STACK_OF(X509) *certs = NULL;
 	_cleanup_(km_pkey_freep) EVP_PKEY *key = NULL;
+	_cleanup_(ca_clear) struct ca ca = {0};
 	_cleanup_free_ char *cn = NULL;
-	char note[256] = "";
+	struct km_err note = {0};
+	bool has_key = exists(d->key_path);
+	X509 *first;
 	int r = km_x509_load(d->cert_path, &certs, err);
 
 	if (r < 0)
 		return r;
-	cn = km_x509_cn(sk_X509_value(certs, 0));
-	if (!exists(d->key_path)) {
-		if (!d->profile.ca)
-			return km_fail(err, -ENOENT,
-				"%s is there but its key %s is not: restore the key, or move the certificate away to "
-				"have both made anew",
-				d->cert_path, d->key_path);
-		snprintf(note, sizeof(note), "its key is not on this host: nothing is issued from it here");
-	} else if ((r = km_pkey_load(d->key_path, &key, err)) < 0) {
+	first = sk_X509_value(certs, 0);
+	if (!has_key && !d->profile.ca)
+		return km_fail(err, -ENOENT,
+			"%s is there but its key %s is not: restore the key, or move the certificate away to have both "
+			"made anew",
+			d->cert_path, d->key_path);
+	if (has_key && d->profile.ca)
+		r = ca_load(d->cert_path, d->key_path, &ca, err);
+	else if (has_key && (r = km_pkey_load(d->key_path, &key, err)) == 0)
+		r = km_x509_check_pair(first, key, d->cert_path, err);
+	if (r < 0)
 		return r;
-	} else if (d->profile.ca) {
-		struct ca ca = {0};
-
-		if ((r = ca_load(d->cert_path, d->key_path, &ca, err)) < 0)
-			return r;
-		ca_clear(&ca);
-	} else if ((r = km_x509_check_pair(sk_X509_value(certs, 0), key, d->cert_path, err)) < 0) {
-		return r;
-	}
+	if (!has_key)
+		km_fail(&note, 0, "its key is not on this host: nothing is issued from it here");
+	cn = km_x509_cn(first);
 	if (!d->profile.ca && cn && strcmp(cn, d->profile.cn) != 0)
-		snprintf(note, sizeof(note),
-			"its CN is \"%.64s\", kube-apiserver expects \"%.64s\" (--requestheader-allowed-names): "
-			"aggregated APIs will answer 401",
-			cn, d->profile.cn);
-	if (km_x509_not_after(sk_X509_value(certs, 0)) <= now_s())
-		snprintf(note, sizeof(note), "it has EXPIRED: move it away to have it made anew");
-	report(d->role, d->cert_path, KEEPER_ADOPTED, note, arg);
+		km_fail(&note, 0,
+			"its CN is \"%s\", a new one would have \"%s\": if kube-apiserver has "
+			"--requestheader-allowed-names and \"%s\" is not among them, aggregated APIs will answer 401",
+			cn, d->profile.cn, cn);
+	if (d->profile.ca ? ca_end(certs, ca.cert) <= now_s() : km_x509_not_after(first) <= now_s())
+		km_fail(&note, 0, "it has EXPIRED: move it and its key away to have both made anew");
+	report(d->role, d->cert_path, KEEPER_ADOPTED, note.text, arg);
 	return 0;
 }
 
-static int create(const char *dir, const struct duty *d, keeper_report_fn report, void *arg, struct km_err *err)
+/* *ret_outcome: what to report of a failure. */
+static int create(const char *dir, const struct duty *d, enum keeper_outcome *ret_outcome, struct km_err *err)
 {
 	_cleanup_(km_pkey_freep) EVP_PKEY *key = NULL;
 	_cleanup_(km_x509_freep) X509 *cert = NULL;
@@ -192,34 +217,35 @@ static int create(const char *dir, const struct duty *d, keeper_report_fn report
 
 	if (d->ca_cert && (r = ca_load(d->ca_cert, d->ca_key, &ca, err)) < 0) {
 		if (r == -ENOENT)
-			report(d->role, d->cert_path, KEEPER_MISSING, err->text, arg);
+			*ret_outcome = KEEPER_MISSING;
 		return r;
 	}
-	if ((r = check_inside(dir, d->cert_path, err)) < 0 || (r = cert_make_key(d->key_type, &key, err)) < 0 ||
-		(r = cert_issue(&d->profile, key, ca.cert, ca.key, now_s(), &cert, err)) < 0 ||
-		(r = install_pair(dir, d->cert_path, d->key_path, cert, key, err)) < 0)
+	if ((r = check_inside(dir, d->cert_path, err)) < 0 || (r = check_inside(dir, d->key_path, err)) < 0 ||
+		(r = cert_make_key(d->key_type, &key, err)) < 0 ||
+		(r = cert_issue(&d->profile, key, ca.cert, ca.key, now_s(), &cert, err)) < 0)
 		return r;
-	report(d->role, d->cert_path, KEEPER_CREATED, "", arg);
-	return 0;
+	return install_pair(d->cert_path, d->key_path, cert, key, err);
 }
 
 static int ensure_one(const char *dir, const struct duty *d, keeper_report_fn report, void *arg, struct km_err *err)
 {
+	enum keeper_outcome failed = KEEPER_FAILED;
 	int r;
 
-	if (exists(d->cert_path))
+	if (exists(d->cert_path)) {
 		r = adopt(d, report, arg, err);
-	else if (exists(d->key_path))
+	} else if (exists(d->key_path)) {
 		r = km_fail(err, -EEXIST,
 			"%s is there but its certificate %s is not: restore the certificate, or move the key away to "
 			"have both made anew",
 			d->key_path, d->cert_path);
-	else
-		r = create(dir, d, report, arg, err);
-	if (r < 0 && r != -ENOENT)
-		report(d->role, d->cert_path, KEEPER_FAILED, err->text, arg);
-	else if (r == -ENOENT && exists(d->cert_path))
-		report(d->role, d->cert_path, KEEPER_FAILED, err->text, arg);
+	} else {
+		r = create(dir, d, &failed, err);
+		if (r == 0)
+			report(d->role, d->cert_path, KEEPER_CREATED, "", arg);
+	}
+	if (r < 0)
+		report(d->role, d->cert_path, failed, err->text, arg);
 	return r;
 }
 

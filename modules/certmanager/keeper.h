@@ -59,6 +59,6 @@ int keeper_issue(const struct keeper_paths *paths, enum keeper_leaf_role role, c
  */
 int keeper_mint_admin(const struct keeper_paths *paths, struct km_identity **ret, struct km_err *err) _must_check_;
 
-/* ---- the socket's requests (issue, ensure, list), as JSON; shared by server and caller ---- */
+/* ---- the socket's requests (ensure, issue), as JSON; shared by server and caller ---- */
 /* Answers one request object for net/control.h's km_control_fn; arg: the struct keeper_paths. */
 json_t *keeper_answer(const char *op, json_t *request, uid_t peer, void *arg);

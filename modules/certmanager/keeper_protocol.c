@@ -1,23 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The keeper's short fixed list of requests, as JSON:
- *   {"op":"ensure"}                                             -> {"items":[{"role","path","outcome","text"}],
- * "error"?: "..."}
- *   {"op":"issue","role":"serving"|"api-client","csr":PEM,"node":NAME,"ips":[...]}  -> {"cert":PEM,"ca":PEM}
+ *   {"op":"ensure"} -> {"items":[{"role","path","outcome","text"}], "problem"?: "..."}
+ *   {"op":"issue","role":"serving"|"api-client","csr":PEM,"node":NAME,"ips":[...]} -> {"cert":PEM,"ca":PEM}
  * Whatever else is asked is refused. The administrator certificate is not on the list.
  */
-#include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "certmanager/keeper.h"
+#include "core/utf8.h"
 #include "net/control.h"
 
 #define IPS_MAX 32
 
+/* Paths and names need not be UTF-8, and a message may be cut inside a character; jansson takes neither, and what is
+ * left out of a reply reads as if nothing had happened. Such bytes become '?'. */
+static json_t *text_new(const char *text)
+{
+	char clean[PATH_MAX];
+	size_t n = strnlen(text, sizeof(clean) - 1), out = 0;
+
+	for (size_t i = 0; i < n;) {
+		size_t len = km_utf8_length(text + i, n - i);
+
+		if (len == 0) {
+			clean[out++] = '?';
+			i++;
+			continue;
+		}
+		memcpy(clean + out, text + i, len);
+		out += len;
+		i += len;
+	}
+	return json_stringn(clean, out);
+}
+
 static void collect(const char *role, const char *path, enum keeper_outcome outcome, const char *text, void *arg)
 {
-	json_array_append_new(arg,
-		json_pack("{s:s, s:s, s:i, s:s}", "role", role, "path", path, "outcome", (int)outcome, "text", text));
+	json_array_append_new(arg, json_pack("{s:s, s:o, s:i, s:o}", "role", role, "path", text_new(path), "outcome",
+					   (int)outcome, "text", text_new(text)));
 }
 
 static json_t *ensure(const struct keeper_paths *paths)
@@ -28,7 +50,7 @@ static json_t *ensure(const struct keeper_paths *paths)
 
 	reply = json_pack("{s:o}", "items", items);
 	if (r < 0)
-		json_object_set_new(reply, "problem", json_string(err.text));
+		json_object_set_new(reply, "problem", text_new(err.text));
 	return reply;
 }
 

@@ -11,7 +11,7 @@
 
 struct own_config {
 	const char *state_dir;     /* "/var/lib/kmetricsd" */
-	const char *keeper_socket; /* asked when it exists; else in process, if paths is not NULL */
+	const char *keeper_socket; /* asked when somebody answers; else in process, if paths is not NULL */
 	const struct keeper_paths *paths;
 	const char *node;
 	const char *const *ips; /* SANs of the serving certificate */
@@ -25,10 +25,12 @@ int own_ensure_host(const struct own_config *config, keeper_report_fn report, vo
 	_must_check_;
 
 /*
- * The pair of a role: loads state_dir/{kmetricsd-serving,kmetricsd}{,-key}.pem when both are there, match, are not
- * expired and (serving) cover the names and ips; else makes a new key (ECDSA P-256), has it signed, installs key then
- * certificate (0600/0644). A pair somebody put there that does not match is an error that names it, never overwritten;
- * our own expired one is replaced. *ret_created says which. *ret_ca_pem (may be NULL): the signer, malloc'ed.
+ * The pair of a role: loads state_dir/{kmetricsd-serving,kmetricsd}{,-key}.pem when both are there, match, are in the
+ * first two thirds of their life and (serving) cover the node's name and the ips needed and are signed by the serving
+ * CA of today, as far as it can be read here; else makes a new key (ECDSA P-256), has it signed and installs both
+ * (0600/0644); what a crash in between leaves is put in order by the next call. A pair somebody put there that does not
+ * match is an error that names it, never overwritten. While a new one cannot be had, one that is not expired serves on:
+ * that is 1, and err says why. *ret_created: whether it was made now. *ret_ca_pem (may be NULL): the signer, malloc'ed.
  */
 int own_ensure_pair(const struct own_config *config, enum keeper_leaf_role role, struct km_identity **ret,
 	bool *ret_created, char **ret_ca_pem, struct km_err *err) _must_check_;

@@ -53,7 +53,7 @@ int km_buf_reserve(struct km_buf *buf, size_t extra)
 	return 0;
 }
 
-void km_buf_add(struct km_buf *buf, const void *bytes, size_t n)
+void km_buf_add_slowly(struct km_buf *buf, const void *bytes, size_t n)
 {
 	if (km_buf_reserve(buf, n) < 0)
 		return;
@@ -61,19 +61,6 @@ void km_buf_add(struct km_buf *buf, const void *bytes, size_t n)
 		memcpy(buf->data + buf->len, bytes, n);
 	buf->len += n;
 	buf->data[buf->len] = '\0';
-}
-
-void km_buf_addc(struct km_buf *buf, char c)
-{
-	if (km_buf_reserve(buf, 1) < 0)
-		return;
-	buf->data[buf->len++] = c;
-	buf->data[buf->len] = '\0';
-}
-
-void km_buf_adds(struct km_buf *buf, const char *text)
-{
-	km_buf_add(buf, text, strlen(text));
 }
 
 void km_buf_vaddf(struct km_buf *buf, const char *fmt, va_list ap)

@@ -3,10 +3,10 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/digits.h"
 
 /* ---- Go durations ---- */
 
@@ -114,46 +114,44 @@ int km_duration_parse(const char *text, size_t len, int64_t *ret_ns)
 }
 
 /* Writes value/scale (a power of ten, at most 10^9) with its fraction, trailing zeros dropped, and the unit. */
-static size_t format_fraction(uint64_t value, uint64_t scale, const char *unit, char *out, size_t size)
+static char *format_fraction(uint64_t value, uint64_t scale, const char *unit, char *out)
 {
-	char fraction[24];
-	size_t n;
+	char *p = km_digits(out, value / scale);
 
-	if (value % scale == 0)
-		return (size_t)snprintf(out, size, "%llu%s", (unsigned long long)(value / scale), unit);
-	snprintf(fraction, sizeof(fraction), "%09llu",
-		(unsigned long long)(value % scale * (UINT64_C(1000000000) / scale)));
-	for (n = strlen(fraction); fraction[n - 1] == '0';)
-		fraction[--n] = '\0';
-	return (size_t)snprintf(out, size, "%llu.%s%s", (unsigned long long)(value / scale), fraction, unit);
+	if (value % scale != 0) {
+		*p++ = '.';
+		p = km_digits_padded(p, value % scale * (UINT64_C(1000000000) / scale), 9);
+		while (p[-1] == '0')
+			p--;
+	}
+	return stpcpy(p, unit);
 }
 
 size_t km_duration_format(int64_t ns, char out[KM_DURATION_TEXT_MAX])
 {
 	uint64_t u = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns, minutes;
 	char *p = out;
-	size_t left = KM_DURATION_TEXT_MAX;
 
-	if (u == 0)
-		return (size_t)snprintf(out, left, "0s");
-	if (ns < 0) {
+	if (ns < 0)
 		*p++ = '-';
-		left--;
-	}
+	if (u == 0)
+		return (size_t)(stpcpy(p, "0s") - out);
 	if (u < 1000)
-		return (size_t)(p - out) + (size_t)snprintf(p, left, "%lluns", (unsigned long long)u);
+		return (size_t)(stpcpy(km_digits(p, u), "ns") - out);
 	if (u < 1000000)
-		return (size_t)(p - out) + format_fraction(u, 1000, "\xc2\xb5s", p, left);
+		return (size_t)(format_fraction(u, 1000, "\xc2\xb5s", p) - out);
 	if (u < 1000000000)
-		return (size_t)(p - out) + format_fraction(u, 1000000, "ms", p, left);
+		return (size_t)(format_fraction(u, 1000000, "ms", p) - out);
 	minutes = u / UINT64_C(60000000000);
-	if (minutes >= 60)
-		p += snprintf(
-			p, left, "%lluh%llum", (unsigned long long)(minutes / 60), (unsigned long long)(minutes % 60));
-	else if (minutes > 0)
-		p += snprintf(p, left, "%llum", (unsigned long long)minutes);
-	left = KM_DURATION_TEXT_MAX - (size_t)(p - out);
-	return (size_t)(p - out) + format_fraction(u % UINT64_C(60000000000), 1000000000, "s", p, left);
+	if (minutes >= 60) {
+		p = km_digits(p, minutes / 60);
+		*p++ = 'h';
+	}
+	if (minutes > 0) {
+		p = km_digits(p, minutes % 60);
+		*p++ = 'm';
+	}
+	return (size_t)(format_fraction(u % UINT64_C(60000000000), 1000000000, "s", p) - out);
 }
 
 /* ---- RFC 3339 ---- */
@@ -262,40 +260,26 @@ int km_rfc3339_parse(const char *text, size_t len, int64_t *ret_ns)
 	return 0;
 }
 
-/* n digits. */
-static char *put_digits(char *out, unsigned value, unsigned n)
-{
-	for (unsigned i = n; i-- > 0; value /= 10)
-		out[i] = (char)('0' + value % 10);
-	return out + n;
-}
-
 static size_t format_civil(int64_t ns, const char *fraction, char out[KM_RFC3339_TEXT_MAX])
 {
 	int64_t seconds = ns / KM_NSEC_PER_SEC - (ns % KM_NSEC_PER_SEC < 0),
 		days = seconds / 86400 - (seconds % 86400 < 0), rest = seconds - days * 86400, y;
+	char *p = out;
 	unsigned m, d;
-	size_t n;
-	char *p;
 
-	civil_from_days(days, &y, &m, &d);
-	/* int64 nanoseconds reach from 1677 to 2262. Without printf: there is one of these in each item of a list. */
-	p = put_digits(out, (unsigned)y, 4);
+	civil_from_days(days, &y, &m, &d); /* y is of four digits: an int64_t of ns ends in 1677 and 2262 */
+	p = km_digits_padded(p, (uint64_t)y, 4);
 	*p++ = '-';
-	p = put_digits(p, m, 2);
+	p = km_digits_padded(p, m, 2);
 	*p++ = '-';
-	p = put_digits(p, d, 2);
+	p = km_digits_padded(p, d, 2);
 	*p++ = 'T';
-	p = put_digits(p, (unsigned)(rest / 3600), 2);
+	p = km_digits_padded(p, (uint64_t)rest / 3600, 2);
 	*p++ = ':';
-	p = put_digits(p, (unsigned)(rest / 60 % 60), 2);
+	p = km_digits_padded(p, (uint64_t)rest / 60 % 60, 2);
 	*p++ = ':';
-	p = put_digits(p, (unsigned)(rest % 60), 2);
-	n = strlen(fraction);
-	memcpy(p, fraction, n);
-	p += n;
-	memcpy(p, "Z", 2);
-	return (size_t)(p - out) + 1;
+	p = km_digits_padded(p, (uint64_t)rest % 60, 2);
+	return (size_t)(stpcpy(stpcpy(p, fraction), "Z") - out);
 }
 
 size_t km_rfc3339_format(int64_t ns, char out[KM_RFC3339_TEXT_MAX])
@@ -306,8 +290,8 @@ size_t km_rfc3339_format(int64_t ns, char out[KM_RFC3339_TEXT_MAX])
 size_t km_rfc3339_format_micro(int64_t ns, char out[KM_RFC3339_TEXT_MAX])
 {
 	int64_t rest = ns % KM_NSEC_PER_SEC;
-	char fraction[16];
+	char fraction[8] = ".";
 
-	snprintf(fraction, sizeof(fraction), ".%06u", (unsigned)((rest < 0 ? rest + KM_NSEC_PER_SEC : rest) / 1000));
+	*km_digits_padded(fraction + 1, (uint64_t)(rest < 0 ? rest + KM_NSEC_PER_SEC : rest) / 1000, 6) = '\0';
 	return format_civil(ns, fraction, out);
 }

@@ -2,18 +2,29 @@
 #include "hpa/options.h"
 
 #include "core/clock.h"
+#include "hpa/presence.h"
 
 #define SECOND KM_NSEC_PER_SEC
 #define HOUR   (3600 * SECOND)
 
+static const char *const modes[] = {
+	[HPA_MODE_AUTO] = "auto", [HPA_MODE_ACTIVE] = "active", [HPA_MODE_SHADOW] = "shadow", NULL};
+
 static const struct km_opt rows[] = {
+	{.key = "mode",
+		.type = KM_OPT_ENUM,
+		.offset = offsetof(struct hpa_options, mode),
+		.dflt = "auto",
+		.choices = modes,
+		.doc = "auto: scales once kube-controller-manager's controller is proved to be off; active: scales; "
+		       "shadow: computes and logs, scales nothing"},
 	{.key = "horizontal-pod-autoscaler-sync-period",
 		.type = KM_OPT_DURATION,
 		.offset = offsetof(struct hpa_options, sync_period),
 		.dflt = "15s",
 		.min = SECOND,
 		.max = HOUR,
-		.doc = "period of the fallback tick: each HPA is looked at least this often"},
+		.doc = "period of the fallback tick: each HPA is looked at at least this often"},
 	{.key = "horizontal-pod-autoscaler-downscale-stabilization",
 		.type = KM_OPT_DURATION,
 		.offset = offsetof(struct hpa_options, downscale_stabilization),
@@ -44,21 +55,10 @@ static const struct km_opt rows[] = {
 		.doc = "time after a pod's start in which a change of readiness counts as its first"},
 };
 
-static void check(const void *conf, struct km_diag *diag)
-{
-	(void)conf;
-	km_diag_key(diag, "enabled",
-		"the HPA controller is not part of kmetricsd " KM_VERSION
-		": set enabled = no; kube-controller-manager's controller scales on the metrics served here");
-}
-
 const struct km_section hpa_section = {
 	.name = "hpa",
-	.doc = "The HPA controller (not part of this version: kube-controller-manager's keeps scaling on the metrics "
-	       "served here).",
+	.doc = "The HPA controller: scales as kube-controller-manager's does, and only where that one does not.",
 	.size = sizeof(struct hpa_options),
 	.opts = rows,
 	.n_opts = KM_ARRAY_LEN(rows),
-	.off_in_sample = true,
-	.check = check,
 };

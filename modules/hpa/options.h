@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The [hpa] section: keys carry kube-controller-manager's flag names and defaults (spec hpa 1.1). The controller itself
- * is not part of this version: the section is understood and checked, so that an INI can be prepared, and `enabled =
- * yes` is refused with a text that says so.
+ * The [hpa] section: keys carry kube-controller-manager's flag names and defaults (spec hpa 1.1).
  */
 #pragma once
 
@@ -11,6 +9,7 @@
 struct hpa_options {
 	int64_t sync_period, downscale_stabilization, cpu_initialization_period, initial_readiness_delay; /* ns */
 	double tolerance;
+	int mode; /* enum hpa_mode */
 };
 
 extern const struct km_section hpa_section;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/digits.h"
+
 #define DIGITS_MAX   36 /* significant digits that are kept; two more fit, which printing needs */
 #define NANO         (-9)
 #define EXPONENT_MAX 1000
@@ -372,19 +374,11 @@ static uint64_t drop_digit(uint64_t value)
 	return value > INT64_MAX ? value - value % 10 : value;
 }
 
-/* Digits and suffix. Every reply is full of these: printf would take a quarter of the time it is made in. */
-static size_t print_whole(uint64_t value, const char *suffix, char *out)
+static size_t with_suffix(uint64_t value, const char *suffix, char *out)
 {
-	char digits[20];
-	size_t i = sizeof(digits), n, suffix_len = strlen(suffix);
+	char *p = km_digits(out, value);
 
-	do
-		digits[--i] = (char)('0' + (int)(value % 10));
-	while ((value /= 10) > 0);
-	n = sizeof(digits) - i;
-	memcpy(out, digits + i, n);
-	memcpy(out + n, suffix, suffix_len + 1);
-	return n + suffix_len;
+	return (size_t)(stpcpy(p, suffix) - out);
 }
 
 size_t km_quantity_format_cpu(uint64_t nanocores, char out[KM_QUANTITY_TEXT_MAX])
@@ -393,10 +387,10 @@ size_t km_quantity_format_cpu(uint64_t nanocores, char out[KM_QUANTITY_TEXT_MAX]
 	size_t unit = 0;
 
 	if (value == 0)
-		return print_whole(0, "", out);
+		return with_suffix(0, "", out);
 	for (; value % 1000 == 0; unit++) /* 2^64 n is 18 G: the suffixes do not run out */
 		value /= 1000;
-	return print_whole(value, suffixes[unit].text, out);
+	return with_suffix(value, suffixes[unit].text, out);
 }
 
 size_t km_quantity_format_memory(uint64_t bytes, char out[KM_QUANTITY_TEXT_MAX])
@@ -406,8 +400,8 @@ size_t km_quantity_format_memory(uint64_t bytes, char out[KM_QUANTITY_TEXT_MAX])
 	size_t unit = 0;
 
 	if (value == 1000) /* below 1024 the decimal form is used, and this is the one that has a suffix there */
-		return print_whole(1, "k", out);
+		return with_suffix(1, "k", out);
 	for (; value >= 1024 && value % 1024 == 0; unit++)
 		value /= 1024;
-	return print_whole(value, units[unit], out);
+	return with_suffix(value, units[unit], out);
 }

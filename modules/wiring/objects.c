@@ -17,12 +17,14 @@
 #define API_SERVICE "v1beta1.metrics.k8s.io"
 #define NAME        "kmetricsd"
 #define NAMESPACE   "kube-system"
-#define STEPS_MAX   16
+#define HPA         NAME "-hpa" /* role, binding and Lease of the HPA module */
+#define STEPS_MAX   24
 
 void wiring_plan_versions(struct wiring_plan *plan, const struct kube_discovery *d)
 {
 	plan->apiregistration = "v1";
 	plan->discovery = "v1";
+	plan->coordination = "v1";
 	plan->omit_service_port = false;
 	if (!d)
 		return;
@@ -32,6 +34,8 @@ void wiring_plan_versions(struct wiring_plan *plan, const struct kube_discovery 
 	 * beside them would be counted twice. From 1.34 on it reads only slices (spec 4.2). */
 	plan->discovery = kube_discovery_minor(d) >= 34 ? "v1" : NULL;
 	plan->omit_service_port = kube_discovery_minor(d) < 15;
+	if (!kube_discovery_serves(d, "coordination.k8s.io", "v1"))
+		plan->coordination = kube_discovery_serves(d, "coordination.k8s.io", "v1beta1") ? "v1beta1" : NULL;
 }
 
 /* Labels every object of ours carries. */
@@ -113,17 +117,59 @@ static json_t *reader_role(void)
 	return o;
 }
 
-static json_t *own_role(const char *slice_name)
+/* kube-controller-manager's own rules for its controller, less those for metrics over HTTP. */
+static json_t *hpa_role(void)
+{
+	return cluster_role(HPA,
+		json_pack("[{s:[s], s:[s], s:[s,s,s]}, {s:[s], s:[s], s:[s,s]}, {s:[s], s:[s], s:[s,s]}, "
+			  "{s:[s], s:[s], s:[s,s,s]}]",
+			"apiGroups", "autoscaling", "resources", "horizontalpodautoscalers", "verbs", "get", "list",
+			"watch", "apiGroups", "autoscaling", "resources", "horizontalpodautoscalers/status", "verbs",
+			"update", "patch", "apiGroups", "*", "resources", "*/scale", "verbs", "get", "update",
+			"apiGroups", "", "resources", "events", "verbs", "create", "update", "patch"));
+}
+
+/* One rule of a Role: objects of these names only. */
+static json_t *named_rule(const char *group, const char *resource, const char *name)
+{
+	return json_pack("{s:[s], s:[s], s:[s], s:[s,s,s]}", "apiGroups", group, "resources", resource, "resourceNames",
+		name, "verbs", "get", "update", "patch");
+}
+
+static json_t *own_role(const struct wiring_plan *plan, const char *slice_name)
 {
 	json_t *o = object(RBAC, "Role", NAME, NAMESPACE);
 
 	if (!o)
 		return NULL;
 	json_object_set_new(o, "rules",
-		json_pack("[{s:[s], s:[s,s], s:[s], s:[s,s,s]}, {s:[s], s:[s], s:[s], s:[s,s,s]}]", "apiGroups", "",
-			"resources", "services", "endpoints", "resourceNames", NAME, "verbs", "get", "update", "patch",
-			"apiGroups", "discovery.k8s.io", "resources", "endpointslices", "resourceNames", slice_name,
-			"verbs", "get", "update", "patch"));
+		json_pack("[o, o, o]", named_rule("", "services", NAME), named_rule("", "endpoints", NAME),
+			named_rule("discovery.k8s.io", "endpointslices", slice_name)));
+	if (plan->hpa)
+		json_array_append_new(json_object_get(o, "rules"), named_rule("coordination.k8s.io", "leases", HPA));
+	return o;
+}
+
+/* Held by the one instance that scales; made here, because creating cannot be granted by name. */
+static json_t *hpa_lease(const struct wiring_plan *plan)
+{
+	char api_version[64];
+
+	snprintf(api_version, sizeof(api_version), "coordination.k8s.io/%s", plan->coordination);
+	return object(api_version, "Lease", HPA, NAMESPACE);
+}
+
+/* An HPA on a target that does not exist: a living in-tree controller says so in its status, and so is known to live.
+ */
+static json_t *hpa_canary(void)
+{
+	json_t *o = object("autoscaling/v1", "HorizontalPodAutoscaler", NAME "-canary", NAMESPACE);
+
+	if (o)
+		json_object_set_new(o, "spec",
+			json_pack("{s:{s:s, s:s, s:s}, s:i, s:i}", "scaleTargetRef", "apiVersion", "apps/v1", "kind",
+				"Deployment", "name", NAME "-canary-does-not-exist", "minReplicas", 1, "maxReplicas",
+				1));
 	return o;
 }
 
@@ -235,6 +281,18 @@ static int add_step(
 	return 0;
 }
 
+static int add_hpa(struct wiring_objects *o, const struct wiring_plan *plan)
+{
+	int r;
+
+	if ((r = add_step(o, hpa_role(), "clusterroles", NULL)) < 0 ||
+		(r = add_step(o, binding("ClusterRoleBinding", HPA, NULL, "ClusterRole", HPA), "clusterrolebindings",
+			 NULL)) < 0 ||
+		(plan->coordination && (r = add_step(o, hpa_lease(plan), "leases", NULL)) < 0))
+		return r;
+	return add_step(o, hpa_canary(), "horizontalpodautoscalers", NULL);
+}
+
 static int check_plan(const struct wiring_plan *plan, struct km_err *err)
 {
 	unsigned char scratch[sizeof(struct in6_addr)];
@@ -283,8 +341,9 @@ int wiring_objects_make(const struct wiring_plan *plan, struct wiring_objects **
 		(r = add_step(o, wiring_role(), "clusterroles", NULL)) < 0 ||
 		(r = add_step(o, binding("ClusterRoleBinding", NAME "-wiring", NULL, "ClusterRole", NAME "-wiring"),
 			 "clusterrolebindings", NULL)) < 0 ||
-		(r = add_step(o, own_role(slice), "roles", NULL)) < 0 ||
+		(r = add_step(o, own_role(plan, slice), "roles", NULL)) < 0 ||
 		(r = add_step(o, binding("RoleBinding", NAME, NAMESPACE, "Role", NAME), "rolebindings", NULL)) < 0 ||
+		(plan->hpa && (r = add_hpa(o, plan)) < 0) ||
 		(r = add_step(o, reader_role(), "clusterroles", NULL)) < 0 ||
 		(r = add_step(o, service(), "services", NULL)) < 0 ||
 		(r = add_step(o, endpoints(plan), "endpoints", NULL)) < 0 ||

@@ -21,7 +21,9 @@ struct wiring_plan {
 	const char *ca_pem;          /* the serving CA(s) for caBundle */
 	const char *apiregistration; /* "v1" or "v1beta1" */
 	const char *discovery; /* "v1", "v1beta1", or NULL: no EndpointSlices written (mirroring does it, or too old) */
-	bool omit_service_port; /* Kubernetes < 1.15 */
+	bool omit_service_port;   /* Kubernetes < 1.15 */
+	bool hpa;                 /* the HPA module is on: it needs its role, its Lease and its canary */
+	const char *coordination; /* "v1", "v1beta1", or NULL: no Leases there (Kubernetes < 1.12) */
 };
 
 /* Chooses the versions from what is served (NULL: the newest, for printing without a cluster). */

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -211,4 +212,24 @@ static inline bool nobody_connected(struct scene *s)
 static inline uint64_t now_ms(void)
 {
 	return km_now_us() / MS;
+}
+
+static inline void scene_answer_large(struct km_http_req *req, void *arg)
+{
+	struct scene *s = arg;
+	char *large = calloc(1, 32 * 1024 * 1024);
+
+	s->requests++;
+	km_http_reply(req, 200, "text/plain", large, 32 * 1024 * 1024);
+	free(large);
+}
+
+static inline void scene_get_client(void *arg)
+{
+	struct scene *s = arg;
+	struct test_client c;
+
+	s->ok[0] = test_client_connect(&c, s->port, NULL) && test_client_puts(&c, "GET /a HTTP/1.1\r\n" HOST "\r\n") &&
+		   test_client_reply(&c, false, &s->reply[0]);
+	test_client_close(&c);
 }

@@ -90,6 +90,17 @@ END
 	flags_of containerd <<END
 --config=$cfg/containerd.toml
 END
+	# who changes replicas through a scale subresource, one JSON line each
+	cat >"$cfg/audit-policy.yaml" <<END
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Request
+  verbs: [update, patch]
+  resources: [{group: apps, resources: ["*/scale"]}]
+- level: None
+END
 	flags_of kube-apiserver <<END
 --etcd-servers=http://127.0.0.1:2379
 --bind-address=0.0.0.0
@@ -119,6 +130,8 @@ END
 --proxy-client-key-file=$ssl/front-proxy-client-key.pem
 --enable-aggregator-routing=true
 --endpoint-reconciler-type=none
+--audit-policy-file=$cfg/audit-policy.yaml
+--audit-log-path=$log/scale-audit.log
 --event-ttl=1h
 --v=1
 END

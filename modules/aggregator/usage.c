@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From served items to the interface; the one buffer is used again for each pod. */
+#include "aggregator/usage.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "aggregator/item.h"
+#include "core/clock.h"
+
+#define READER_MAGIC 0x41555352u
+
+struct agg_usage_reader {
+	uint32_t magic;
+	const struct agg_view *view; /* borrowed */
+	struct agg_item item;
+	struct km_container_usage containers[AGG_ITEM_CONTAINERS_MAX];
+};
+
+int agg_usage_reader_new(const struct agg_view *view, struct agg_usage_reader **ret)
+{
+	struct agg_usage_reader *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->magic = READER_MAGIC;
+	r->view = view;
+	*ret = r;
+	return 0;
+}
+
+void agg_usage_reader_free(struct agg_usage_reader *r)
+{
+	free(r);
+}
+
+static int read_pod(const struct kube_pod *pod, void *arg, struct km_pod_usage *ret)
+{
+	struct agg_usage_reader *r = KM_CAST(struct agg_usage_reader, arg, READER_MAGIC);
+
+	if (!agg_item_of_pod(r->view, pod, km_wall_ns(), &r->item))
+		return -ENOENT;
+	for (size_t i = 0; i < r->item.n_containers; i++)
+		r->containers[i] = (struct km_container_usage){
+			.name = r->item.containers[i].name,
+			.cpu_nanocores = r->item.containers[i].usage.cpu_nanocores,
+			.memory_bytes = r->item.containers[i].usage.mem_bytes,
+		};
+	*ret = (struct km_pod_usage){
+		.time_ns = r->item.timestamp_ns,
+		.window_ns = r->item.window_ns,
+		.containers = r->containers,
+		.n_containers = r->item.n_containers,
+	};
+	return 0;
+}
+
+static bool is_ready(void *arg, const char **ret_why)
+{
+	struct agg_usage_reader *r = KM_CAST(struct agg_usage_reader, arg, READER_MAGIC);
+
+	if (!r->view->ops->nodes_synced(r->view->source) || !r->view->ops->pods_synced(r->view->source)) {
+		*ret_why = "the API server's nodes and pods are not known yet";
+		return false;
+	}
+	return true;
+}
+
+struct km_usage_source agg_usage_source(struct agg_usage_reader *r)
+{
+	return (struct km_usage_source){.pod = read_pod, .ready = is_ready, .arg = r};
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The replica calculator: see calc.h. Upstream's maps of metrics are counts and sums here; each sum wraps as
+ * upstream's, so the order of adding is of no interest. */
+#include "hpa/calc.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "hpa/arith.h"
+#include "hpa/request.h"
+
+enum pod_group { GROUP_READY, GROUP_UNREADY, GROUP_MISSING, GROUP_IGNORED };
+
+/* The pods by group, and what is left of the metrics without those of unready and ignored pods. */
+struct groups {
+	size_t ready, unready, missing;
+	size_t n_metrics;
+	int64_t metrics_milli; /* their sum */
+};
+
+/* A usage in relation to its target. */
+struct usage {
+	double ratio;
+	int32_t utilization;
+	int64_t average_milli;
+};
+
+/* What the calculation assumes of pods without a metric that counts. */
+struct assumption {
+	bool missing, unready; /* these pods count now; unready ones as using nothing */
+	bool missing_as_target;
+};
+
+static bool is_within(const struct hpa_calc *in, double ratio)
+{
+	return 1.0 - in->tolerance_down <= ratio && ratio <= 1.0 + in->tolerance_up;
+}
+
+/* Both lists are sorted: one walk. */
+static void match_metrics(const struct hpa_calc *in)
+{
+	size_t m = 0;
+
+	for (size_t i = 0; i < in->n_pods; i++) {
+		struct hpa_pod *pod = &in->pods[i];
+
+		while (m < in->n_metrics && strcmp(in->metrics[m].pod, pod->name) < 0)
+			m++;
+		pod->metric = m < in->n_metrics && strcmp(in->metrics[m].pod, pod->name) == 0 ? &in->metrics[m] : NULL;
+	}
+}
+
+/* A CPU sample of a pod that starts says little: until its initialization period is over, readiness and a whole window
+ * since the last change of readiness are asked for; afterwards only pods that never were ready are left out. */
+static bool is_cpu_unready(const struct hpa_calc *in, const struct hpa_pod *pod)
+{
+	bool not_ready = pod->ready == KUBE_FALSE;
+
+	if (pod->ready == KUBE_ABSENT || pod->started_ns == HPA_TIME_NONE)
+		return true;
+	if (hpa_time_add(pod->started_ns, in->cpu_initialization_ns) > in->now_ns)
+		return not_ready || pod->metric->time_ns < hpa_time_add(pod->ready_since_ns, pod->metric->window_ns);
+	return not_ready && hpa_time_add(pod->started_ns, in->readiness_delay_ns) > pod->ready_since_ns;
+}
+
+static enum pod_group group_of(const struct hpa_calc *in, const struct hpa_pod *pod)
+{
+	if (pod->deleting || pod->phase == KUBE_FAILED)
+		return GROUP_IGNORED;
+	if (pod->phase == KUBE_PENDING)
+		return GROUP_UNREADY;
+	if (!pod->metric)
+		return GROUP_MISSING;
+	if (strcmp(in->resource, "cpu") == 0 && is_cpu_unready(in, pod))
+		return GROUP_UNREADY;
+	return GROUP_READY;
+}
+
+static int group_pods(const struct hpa_calc *in, struct groups *ret, struct km_err *err)
+{
+	struct groups g = {.n_metrics = in->n_metrics};
+
+	if (in->n_pods == 0)
+		return km_fail(err, -ENODATA, "no pods returned by selector while calculating replica count");
+	match_metrics(in);
+	for (size_t i = 0; i < in->n_metrics; i++)
+		g.metrics_milli = hpa_add64(g.metrics_milli, in->metrics[i].value_milli);
+	for (size_t i = 0; i < in->n_pods; i++) {
+		struct hpa_pod *pod = &in->pods[i];
+
+		pod->group = (uint8_t)group_of(in, pod);
+		g.ready += pod->group == GROUP_READY;
+		g.unready += pod->group == GROUP_UNREADY;
+		g.missing += pod->group == GROUP_MISSING;
+		if ((pod->group == GROUP_UNREADY || pod->group == GROUP_IGNORED) && pod->metric) {
+			g.n_metrics--;
+			g.metrics_milli = hpa_sub64(g.metrics_milli, pod->metric->value_milli);
+		}
+	}
+	if (g.n_metrics == 0)
+		return km_fail(err, -ENODATA, "did not receive metrics for targeted pods (pods might be unready)");
+	*ret = g;
+	return 0;
+}
+
+/* GetResourceUtilizationRatio: over the pods that have both a metric, or an assumed one, and a request. */
+static int utilization_of(const struct hpa_calc *in, int32_t target_percent, const struct assumption *assume,
+	struct usage *ret, struct km_err *err)
+{
+	int64_t usage = 0, requests = 0, entries = 0, fallback = KM_MAX(100, target_percent);
+
+	for (size_t i = 0; i < in->n_pods; i++) {
+		const struct hpa_pod *pod = &in->pods[i];
+		int64_t value = 0;
+
+		if (pod->group == GROUP_READY)
+			value = pod->metric->value_milli;
+		else if (pod->group == GROUP_MISSING && assume->missing)
+			value = assume->missing_as_target ? hpa_mul64(pod->request_milli, fallback) / 100 : 0;
+		else if (!(pod->group == GROUP_UNREADY && assume->unready))
+			continue;
+		usage = hpa_add64(usage, value);
+		requests = hpa_add64(requests, pod->request_milli);
+		entries++;
+	}
+	if (requests == 0)
+		return km_fail(err, -ENODATA, "no metrics returned matched known pods");
+	ret->utilization = (int32_t)(uint32_t)(uint64_t)hpa_div64(hpa_mul64(usage, 100), requests);
+	ret->ratio = (double)ret->utilization / (double)target_percent;
+	ret->average_milli = usage / entries;
+	return 0;
+}
+
+/* GetMetricUsageRatio: over all metrics that are left, pods of ours or not, and the assumed ones. */
+static void average_of(const struct groups *g, int64_t target_milli, const struct assumption *assume, struct usage *ret)
+{
+	int64_t usage = g->metrics_milli, entries = (int64_t)g->n_metrics;
+
+	if (assume->missing) {
+		entries += (int64_t)g->missing;
+		if (assume->missing_as_target)
+			usage = hpa_add64(usage, hpa_mul64(target_milli, (int64_t)g->missing));
+	}
+	if (assume->unready)
+		entries += (int64_t)g->unready;
+	ret->utilization = 0;
+	ret->average_milli = usage / entries;
+	ret->ratio = (double)ret->average_milli / (double)target_milli;
+}
+
+/* Pods without a metric that counts are assumed to damp the step: to use what is wanted of them when it goes down,
+ * nothing when it goes up. False: there are none such, the usage stands as it is. */
+static bool assume_of(const struct groups *g, double ratio, struct assumption *ret)
+{
+	bool up_with_unready = g->unready > 0 && ratio > 1.0;
+
+	if (!up_with_unready && g->missing == 0)
+		return false;
+	*ret = (struct assumption){
+		.missing = ratio < 1.0 || ratio > 1.0,
+		.unready = up_with_unready,
+		.missing_as_target = ratio < 1.0,
+	};
+	return true;
+}
+
+static int32_t replicas_of(double ratio, size_t n)
+{
+	return hpa_int32_of(ceil(ratio * (double)n));
+}
+
+static int32_t undamped(const struct hpa_calc *in, const struct groups *g, double ratio)
+{
+	return is_within(in, ratio) ? in->replicas : replicas_of(ratio, g->ready);
+}
+
+/* The damped ratio must agree with the first one in its direction, and so must the replicas with it. */
+static int32_t damped(
+	const struct hpa_calc *in, const struct groups *g, const struct assumption *assume, double first, double ratio)
+{
+	size_t n = g->n_metrics + (assume->missing ? g->missing : 0) + (assume->unready ? g->unready : 0);
+	int32_t replicas;
+
+	if (is_within(in, ratio) || (first < 1.0 && ratio > 1.0) || (first > 1.0 && ratio < 1.0))
+		return in->replicas;
+	replicas = replicas_of(ratio, n);
+	if ((ratio < 1.0 && replicas > in->replicas) || (ratio > 1.0 && replicas < in->replicas))
+		return in->replicas;
+	return replicas;
+}
+
+int hpa_calc_utilization(
+	const struct hpa_calc *in, int32_t target_percent, struct hpa_proposal *ret, struct km_err *err)
+{
+	struct assumption assume = {0};
+	struct usage first, second;
+	struct groups g;
+	int32_t replicas;
+	int r = group_pods(in, &g, err);
+
+	if (r < 0)
+		return r;
+	/* Of all pods, also of those that do not count: one bad pod fails the metric. */
+	for (size_t i = 0; i < in->n_pods; i++) {
+		struct hpa_pod *pod = &in->pods[i];
+
+		r = hpa_pod_request(pod, in->resource, in->container, &pod->request_milli, err);
+		if (r < 0)
+			return r;
+	}
+	r = utilization_of(in, target_percent, &assume, &first, err);
+	if (r < 0)
+		return r;
+	if (assume_of(&g, first.ratio, &assume)) {
+		r = utilization_of(in, target_percent, &assume, &second, err);
+		if (r < 0)
+			return r;
+		replicas = damped(in, &g, &assume, first.ratio, second.ratio);
+	} else {
+		replicas = undamped(in, &g, first.ratio);
+	}
+	*ret = (struct hpa_proposal){replicas, first.utilization, first.average_milli};
+	return 0;
+}
+
+int hpa_calc_average(const struct hpa_calc *in, int64_t target_milli, struct hpa_proposal *ret, struct km_err *err)
+{
+	struct assumption assume = {0};
+	struct usage first, second;
+	struct groups g;
+	int32_t replicas;
+	int r = group_pods(in, &g, err);
+
+	if (r < 0)
+		return r;
+	average_of(&g, target_milli, &assume, &first);
+	if (assume_of(&g, first.ratio, &assume)) {
+		average_of(&g, target_milli, &assume, &second);
+		replicas = damped(in, &g, &assume, first.ratio, second.ratio);
+	} else {
+		replicas = undamped(in, &g, first.ratio);
+	}
+	*ret = (struct hpa_proposal){replicas, 0, first.average_milli};
+	return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HPAs of the cluster and when each is reconciled: at once when it is new or its spec has changed, otherwise a sync
+ * period after its last time, never twice at the same time, and only so many side by side. What a round needs from the
+ * world stands in world.c.
+ */
+#pragma once
+
+#include "hpa/events.h"
+#include "hpa/options.h"
+#include "hpa/spec.h"
+#include "kube/mapper.h"
+#include "kube/reflector.h"
+#include "module.h"
+
+#define HPA_CONTROLLER_MAX  20000 /* HPAs; more are left out and counted */
+#define HPA_ROUNDS_MAX      32    /* reconciles under way side by side: each waits for the API server */
+#define HPA_OBJECT_TEXT_MAX 600   /* "namespace/name" */
+
+struct hpa_controller;
+
+struct hpa_controller_config {
+	struct km_context *ctx;
+	enum hpa_api_version version;
+	struct kube_mapper *mapper;        /* borrowed */
+	struct hpa_events *events;         /* borrowed */
+	const struct hpa_options *options; /* borrowed until replaced by hpa_controller_configure */
+	/* Whether we may write at this moment; asked in the loop turn of each write (DESIGN 5). */
+	bool (*may_write)(void *arg);
+	void *arg;
+};
+
+/* 0 or -ENOMEM */
+int hpa_controller_new(const struct hpa_controller_config *config, struct hpa_controller **ret) _must_check_;
+void hpa_controller_free(struct hpa_controller *c); /* before what it borrows; NULL is fine */
+void hpa_controller_configure(struct hpa_controller *c, const struct hpa_options *options);
+/* From the watch; object is borrowed. -EINVAL: not an HPA (no name or namespace); -ENOSPC: too many; -ENOMEM. A spec
+ * that cannot be read is logged, and the HPA rests until it changes. */
+int hpa_controller_object(struct hpa_controller *c, enum kube_event event, json_t *object, struct km_err *err)
+	_must_check_;
+/* A list begins and ends: what was not told in between is gone. */
+void hpa_controller_list(struct hpa_controller *c, bool begins);
+/* All HPAs are due, one after the other within a second: we have come to scale, and start where the status says. */
+void hpa_controller_wake(struct hpa_controller *c);
+
+struct hpa_controller_counters {
+	uint64_t hpas, rounds_total, errors_total, scaled_total, status_writes_total, events_total, left_out_total;
+};
+void hpa_controller_counters(const struct hpa_controller *c, struct hpa_controller_counters *ret);
+/* One object an HPA, for `kmetricsd status -o json`. New reference. */
+json_t *hpa_controller_status(const struct hpa_controller *c);

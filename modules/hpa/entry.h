@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One HPA as the controller keeps it; private to controller.c and world.c.
+ */
+#pragma once
+
+#include "core/map.h"
+#include "hpa/controller.h"
+#include "hpa/pods.h"
+#include "hpa/reconcile.h"
+#include "hpa/scale_client.h"
+
+#define HPA_ENTRY_MAGIC   0x48504145u
+#define HPA_WARNINGS_TOLD 8 /* of one HPA, remembered so as not to be logged each round */
+
+enum hpa_entry_state {
+	HPA_IDLE,     /* the timer says when it is due */
+	HPA_MAPPING,  /* the target's kind is being looked up */
+	HPA_ROUND,    /* a round is under way */
+	HPA_FINISHED, /* the round is over, to be freed in the next loop turn */
+	HPA_ABANDONED /* we may not write any more: the round is to be freed unanswered */
+};
+
+struct hpa_entry {
+	uint32_t magic;
+	struct hpa_controller *c;
+	char *key;                     /* owned: "namespace/name", as in the map */
+	const char *namespace_, *name; /* owned, interned */
+	json_t *object;                /* owned: the newest known, without managedFields */
+	json_t *pending;               /* owned: newer, to be taken when the round is over; or NULL */
+	struct hpa_spec *spec;         /* owned; NULL: cannot be read */
+	struct hpa_memory memory;
+	struct kube_selector *selector; /* owned: the target's pods, as of the last round; or NULL */
+	bool listed;                    /* in the list under way */
+	bool due_now;                   /* changed while a round was under way */
+
+	struct hpa_world world; /* its arg is the entry */
+	enum hpa_entry_state state;
+	struct km_timer *timer;
+	bool writes; /* this round's: false in the shadow */
+	struct hpa_round *round;
+	struct kube_mapping *mapping; /* owned, of this round; NULL: mapping_error says why */
+	struct km_err mapping_error;
+	int mapping_code;
+	struct kube_mapper_call *mapper_call;
+	struct hpa_scale_client *scale; /* owned, of this round */
+	struct kube_call *status_call;
+
+	uint64_t told[HPA_WARNINGS_TOLD]; /* hashes of the warnings logged since all was well; the oldest gives way */
+	size_t n_told;
+	int32_t would;    /* in the shadow: what it was last said to be scaled to; -1: nothing since it was right */
+	bool warned;      /* in this round */
+	int64_t round_ns; /* wall clock of the last round's end; 0: none */
+	struct hpa_outcome outcome; /* of the last round; its texts are static */
+};
+
+struct hpa_controller {
+	struct hpa_controller_config config;
+	struct hpa_flags flags;
+	struct km_map entries; /* by key; values struct hpa_entry */
+	size_t rounds;         /* under way */
+	struct hpa_pods pods;  /* scratch of the round that is asking */
+	struct hpa_controller_counters counters;
+};
+
+extern const struct hpa_world hpa_world_of_entry; /* arg to be set to the entry */
+/* A newer object, borrowed, to be taken over when the round is over. */
+void hpa_entry_set_pending(struct hpa_entry *e, json_t *object);
+/* Ends what the round has under way, and the round. */
+void hpa_entry_drop_round(struct hpa_entry *e);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the cluster's pod records and their usage to what the calculator takes. The arrays are used again from one
+ * collection to the next, so that a reconcile allocates nothing once they have grown.
+ */
+#pragma once
+
+#include "hpa/calc.h"
+#include "kube/selector.h"
+#include "usage_source.h"
+
+struct hpa_pods {
+	struct hpa_pod *pods; /* all owned */
+	struct hpa_container *containers;
+	struct hpa_pod_metric *metrics;
+	size_t n_pods, n_containers, n_metrics;
+	size_t pods_capacity, containers_capacity, metrics_capacity;
+};
+void hpa_pods_clear(struct hpa_pods *p); /* a zeroed struct is an empty one */
+
+/*
+ * Of pods (n records sorted by name, of one namespace) those that selector matches, with their requests and usage of
+ * resource ("cpu" or "memory"; of another one nobody has usage). A pod without usage in one of its containers has no
+ * metric. CPU is rounded up to millicores by container, as upstream sums it (spec 2.4). 0 or -ENOMEM. Strings are
+ * borrowed from the records.
+ */
+int hpa_pods_collect(struct hpa_pods *p, const struct kube_pod *const *pods, size_t n,
+	const struct kube_selector *selector, const char *resource, const struct km_usage_source *usage) _must_check_;

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The conditions of an HPA, and its status as JSON: see status.h. */
+#include "hpa/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/timetext.h"
+#include "core/utf8.h"
+#include "kube/quantity.h"
+
+#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
+
+int64_t hpa_seconds_of(int64_t ns)
+{
+	return ns / KM_NSEC_PER_SEC - (ns % KM_NSEC_PER_SEC < 0);
+}
+
+void hpa_text_copy(char *out, size_t size, const char *text)
+{
+	size_t left = strlen(text), room = size - 1;
+
+	while (left > 0) {
+		size_t n = km_utf8_length(text, left), taken = n ? n : 1;
+		const char *from = n ? text : REPLACEMENT;
+
+		n = n ? n : strlen(REPLACEMENT);
+		if (n > room)
+			break;
+		memcpy(out, from, n);
+		out += n;
+		room -= n;
+		text += taken;
+		left -= taken;
+	}
+	*out = '\0';
+}
+
+/* ---- conditions ---- */
+
+static struct hpa_condition *find(struct hpa_status *status, const char *type)
+{
+	for (size_t i = 0; i < status->n_conditions; i++)
+		if (strcmp(status->conditions[i].type, type) == 0)
+			return &status->conditions[i];
+	return NULL;
+}
+
+const struct hpa_condition *hpa_status_find(const struct hpa_status *status, const char *type)
+{
+	for (size_t i = 0; i < status->n_conditions; i++)
+		if (strcmp(status->conditions[i].type, type) == 0)
+			return &status->conditions[i];
+	return NULL;
+}
+
+void hpa_status_set(struct hpa_status *status, const char *type, bool is_true, const char *reason, int64_t now_s,
+	const char *fmt, ...)
+{
+	struct hpa_condition *condition = find(status, type);
+	const char *value = is_true ? "True" : "False";
+	char message[2 * HPA_MESSAGE_MAX];
+	va_list args;
+
+	if (!condition) {
+		if (status->n_conditions < HPA_CONDITIONS_MAX)
+			status->n_conditions++;
+		condition = &status->conditions[status->n_conditions - 1];
+		*condition = (struct hpa_condition){0};
+		hpa_text_copy(condition->type, sizeof(condition->type), type);
+	}
+	if (strcmp(condition->status, value) != 0) {
+		hpa_text_copy(condition->status, sizeof(condition->status), value);
+		condition->since_s = now_s;
+	}
+	hpa_text_copy(condition->reason, sizeof(condition->reason), reason);
+	va_start(args, fmt);
+	vsnprintf(message, sizeof(message), fmt, args);
+	va_end(args);
+	hpa_text_copy(condition->message, sizeof(condition->message), message);
+}
+
+void hpa_status_remove(struct hpa_status *status, const char *type)
+{
+	struct hpa_condition *condition = find(status, type);
+
+	if (!condition)
+		return;
+	status->n_conditions--;
+	memmove(condition, condition + 1,
+		(size_t)(&status->conditions[status->n_conditions] - condition) * sizeof(*condition));
+}
+
+/* ---- from JSON ---- */
+
+static int32_t number_of(json_t *object, const char *key)
+{
+	json_int_t number = json_integer_value(json_object_get(object, key));
+
+	return number < INT32_MIN || number > INT32_MAX ? 0 : (int32_t)number;
+}
+
+static int64_t time_of(json_t *object, const char *key)
+{
+	json_t *value = json_object_get(object, key);
+	int64_t ns;
+
+	if (!json_is_string(value) || km_rfc3339_parse(json_string_value(value), json_string_length(value), &ns) < 0)
+		return INT64_MIN;
+	return hpa_seconds_of(ns);
+}
+
+static void text_of(char *out, size_t size, json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	hpa_text_copy(out, size, text ? text : "");
+}
+
+void hpa_status_decode(json_t *status, struct hpa_status *ret)
+{
+	json_t *conditions = json_object_get(status, "conditions"), *item;
+	size_t i;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->current = number_of(status, "currentReplicas");
+	ret->desired = number_of(status, "desiredReplicas");
+	ret->last_scale_s = time_of(status, "lastScaleTime");
+	json_array_foreach(conditions, i, item)
+	{
+		struct hpa_condition *condition = &ret->conditions[ret->n_conditions];
+
+		if (ret->n_conditions == HPA_CONDITIONS_MAX)
+			break;
+		if (!json_is_string(json_object_get(item, "type")))
+			continue;
+		text_of(condition->type, sizeof(condition->type), item, "type");
+		text_of(condition->status, sizeof(condition->status), item, "status");
+		text_of(condition->reason, sizeof(condition->reason), item, "reason");
+		text_of(condition->message, sizeof(condition->message), item, "message");
+		condition->since_s = time_of(item, "lastTransitionTime");
+		ret->n_conditions++;
+	}
+}
+
+/* ---- to JSON ---- */
+
+/* null for a time that is none. */
+static json_t *time_json(int64_t s)
+{
+	char text[KM_RFC3339_TEXT_MAX];
+
+	if (s > INT64_MAX / KM_NSEC_PER_SEC || s < INT64_MIN / KM_NSEC_PER_SEC)
+		return json_null();
+	km_rfc3339_format(s * KM_NSEC_PER_SEC, text);
+	return json_string(text);
+}
+
+static json_t *conditions_json(const struct hpa_status *status)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < status->n_conditions; i++) {
+		const struct hpa_condition *c = &status->conditions[i];
+		json_t *item = json_pack("{s:s, s:s, s:o, s:s, s:s}", "type", c->type, "status", c->status,
+			"lastTransitionTime", time_json(c->since_s), "reason", c->reason, "message", c->message);
+
+		if (!item || json_array_append_new(list, item) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+static json_t *metric_json(const struct hpa_metric_status *metric, enum hpa_api_version version)
+{
+	bool flat = version == HPA_V2BETA1;
+	char value[KM_QUANTITY_TEXT_MAX];
+	struct km_quantity quantity;
+	json_t *current;
+
+	if (!metric->filled)
+		return json_pack("{s:s}", "type", "");
+	quantity = km_quantity_of_milli(metric->average_value_milli,
+		strcmp(metric->resource, "memory") == 0 ? KM_QUANTITY_BINARY_SI : KM_QUANTITY_DECIMAL_SI);
+	km_quantity_format(&quantity, value);
+	current = json_pack("{s:s}", flat ? "currentAverageValue" : "averageValue", value);
+	if (current && metric->has_utilization &&
+		json_object_set_new(current, flat ? "currentAverageUtilization" : "averageUtilization",
+			json_integer(metric->utilization)) < 0) {
+		json_decref(current);
+		return NULL;
+	}
+	if (!flat)
+		return json_pack("{s:s, s:{s:s, s:o}}", "type", "Resource", "resource", "name", metric->resource,
+			"current", current);
+	if (current && json_object_set_new(current, "name", json_string(metric->resource)) < 0) {
+		json_decref(current);
+		return NULL;
+	}
+	return json_pack("{s:s, s:o}", "type", "Resource", "resource", current);
+}
+
+static json_t *metrics_json(const struct hpa_status *status, enum hpa_api_version version)
+{
+	json_t *list;
+
+	if (!status->has_metrics)
+		return json_null();
+	list = json_array();
+	for (size_t i = 0; list && i < status->n_metrics; i++) {
+		if (json_array_append_new(list, metric_json(&status->metrics[i], version)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+json_t *hpa_status_encode(const struct hpa_status *status, enum hpa_api_version version)
+{
+	json_t *ret = json_pack("{s:i, s:i, s:o, s:o}", "currentReplicas", (int)status->current, "desiredReplicas",
+		(int)status->desired, "currentMetrics", metrics_json(status, version), "conditions",
+		conditions_json(status));
+
+	if (ret && status->last_scale_s != INT64_MIN &&
+		json_object_set_new(ret, "lastScaleTime", time_json(status->last_scale_s)) < 0) {
+		json_decref(ret);
+		return NULL;
+	}
+	return ret;
+}
+
+json_t *hpa_status_encode_conditions(const struct hpa_status *status, json_t *old)
+{
+	json_t *ret =
+		json_is_object(old) ? json_copy(old) : json_pack("{s:i, s:n}", "desiredReplicas", 0, "currentMetrics");
+
+	if (ret && json_object_set_new(ret, "conditions", conditions_json(status)) < 0) {
+		json_decref(ret);
+		return NULL;
+	}
+	return ret;
+}
+
+/* ---- equality ---- */
+
+static bool same_quantity(const char *a, const char *b)
+{
+	struct km_quantity x, y;
+
+	if (strcmp(a, b) == 0)
+		return true;
+	if (km_quantity_parse(a, strlen(a), &x) < 0 || km_quantity_parse(b, strlen(b), &y) < 0)
+		return false;
+	if (x.mantissa == 0 || y.mantissa == 0)
+		return x.mantissa == y.mantissa;
+	for (; x.mantissa % 10 == 0; x.scale++)
+		x.mantissa /= 10;
+	for (; y.mantissa % 10 == 0; y.scale++)
+		y.mantissa /= 10;
+	return x.mantissa == y.mantissa && x.scale == y.scale && x.negative == y.negative;
+}
+
+static bool is_quantity(const char *key)
+{
+	static const char *const keys[] = {
+		"averageValue", "value", "currentAverageValue", "currentValue", "targetValue"};
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(keys); i++)
+		if (strcmp(keys[i], key) == 0)
+			return true;
+	return false;
+}
+
+static bool is_nothing(json_t *value, bool zero_is_nothing)
+{
+	return !value || json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0) ||
+	       (json_is_object(value) && json_object_size(value) == 0) ||
+	       (json_is_string(value) && json_string_length(value) == 0) ||
+	       (zero_is_nothing && json_is_integer(value) && json_integer_value(value) == 0);
+}
+
+static bool same_value(const char *key, json_t *a, json_t *b);
+
+static bool same_members(json_t *a, json_t *b, bool zero_is_nothing)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(a, key, value)
+	{
+		json_t *other = json_object_get(b, key);
+
+		if (is_nothing(value, zero_is_nothing) || is_nothing(other, zero_is_nothing)) {
+			if (!is_nothing(value, zero_is_nothing) || !is_nothing(other, zero_is_nothing))
+				return false;
+		} else if (!same_value(key, value, other)) {
+			return false;
+		}
+	}
+	json_object_foreach(b, key, value)
+	{
+		if (!json_object_get(a, key) && !is_nothing(value, zero_is_nothing))
+			return false;
+	}
+	return true;
+}
+
+static bool same_value(const char *key, json_t *a, json_t *b)
+{
+	if (json_typeof(a) != json_typeof(b))
+		return false;
+	if (json_is_object(a))
+		return same_members(a, b, false);
+	if (json_is_string(a) && is_quantity(key))
+		return same_quantity(json_string_value(a), json_string_value(b));
+	if (!json_is_array(a))
+		return json_equal(a, b);
+	if (json_array_size(a) != json_array_size(b))
+		return false;
+	for (size_t i = 0; i < json_array_size(a); i++)
+		if (!same_value("", json_array_get(a, i), json_array_get(b, i)))
+			return false;
+	return true;
+}
+
+bool hpa_status_same(json_t *a, json_t *b)
+{
+	return same_members(a, b, true);
+}

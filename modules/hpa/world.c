@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The world of a round on the event loop: the scale subresource and the status through the API server, pods and usage
+ * from memory. In the shadow nothing is written: the round is told that all went well. A round whose right to write
+ * ends before its write is abandoned, not failed.
+ */
+#define KM_LOG_MODULE "hpa"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "hpa/entry.h"
+
+#define AMBIGUOUS_MAX 32 /* HPAs named in one message */
+
+static struct hpa_entry *cast(void *arg)
+{
+	return KM_CAST(struct hpa_entry, arg, HPA_ENTRY_MAGIC);
+}
+
+static struct km_log_fields fields_of(const struct hpa_entry *e)
+{
+	return (struct km_log_fields){.module = KM_LOG_MODULE, .namespace_ = e->namespace_, .hpa = e->name};
+}
+
+void hpa_entry_drop_round(struct hpa_entry *e)
+{
+	kube_mapper_cancel(e->mapper_call);
+	hpa_scale_client_free(e->scale);
+	kube_call_cancel(e->status_call);
+	e->mapper_call = NULL;
+	e->scale = NULL;
+	e->status_call = NULL;
+	hpa_round_free(e->round);
+	e->round = NULL;
+	kube_mapping_free(e->mapping);
+	e->mapping = NULL;
+	if (e->state != HPA_IDLE)
+		e->c->rounds--;
+	e->state = HPA_IDLE;
+}
+
+/* True: we may write now. Else the round is to end without a word. */
+static bool still_ours(struct hpa_entry *e)
+{
+	if (e->c->config.may_write(e->c->config.arg))
+		return true;
+	e->state = HPA_ABANDONED;
+	km_timer_set(e->timer, 0);
+	return false;
+}
+
+static int64_t now_ns(void *arg)
+{
+	return km_wall_ns();
+}
+
+static int mappings(const struct hpa_spec *spec, void *arg, struct km_err *err)
+{
+	struct hpa_entry *e = cast(arg);
+
+	if (!e->mapping)
+		return km_fail(err, e->mapping_code, "%s", e->mapping_error.text);
+	return (int)kube_mapping_count(e->mapping);
+}
+
+/* ---- scale ---- */
+
+static void on_scale(const struct hpa_scale *scale, const struct hpa_failure *failure, void *arg)
+{
+	struct hpa_entry *e = cast(arg);
+
+	hpa_round_scale(e->round, scale, failure);
+}
+
+static void scale_get(struct hpa_round *round, int mapping, bool after_put, void *arg)
+{
+	struct hpa_entry *e = cast(arg);
+	struct hpa_failure failure = {.text = "out of memory"};
+
+	if (hpa_scale_get(e->scale, on_scale, e) < 0)
+		hpa_round_scale(round, NULL, &failure);
+}
+
+static void on_put(const struct hpa_failure *failure, void *arg)
+{
+	struct hpa_entry *e = cast(arg);
+
+	if (!failure)
+		e->c->counters.scaled_total++;
+	hpa_round_put(e->round, failure);
+}
+
+static void scale_put(struct hpa_round *round, int32_t replicas, const char *resource_version, void *arg)
+{
+	struct hpa_entry *e = cast(arg);
+	const struct km_log_fields fields = fields_of(e);
+	struct hpa_failure failure = {.text = "out of memory"};
+
+	if (!e->writes) {
+		if (e->would != replicas)
+			km_log(LOG_INFO, &fields, "%s: would scale %s %s to %d", e->key, e->spec->target_kind,
+				e->spec->target_name, (int)replicas);
+		e->would = replicas;
+		hpa_round_put(round, NULL);
+		return;
+	}
+	if (!still_ours(e))
+		return;
+	if (hpa_scale_put(e->scale, replicas, resource_version, on_put, e) < 0)
+		hpa_round_put(round, &failure);
+}
+
+/* ---- pods ---- */
+
+static const struct kube_pod *const *pods_of(const struct hpa_entry *e, size_t *ret_n)
+{
+	return kube_cluster_pods(e->c->config.ctx->cluster, e->namespace_, ret_n);
+}
+
+/* Whether a pod that mine selects is selected by other as well. */
+static bool share_a_pod(const struct hpa_entry *e, const struct kube_selector *mine, const struct kube_selector *other)
+{
+	size_t n;
+	const struct kube_pod *const *pods = pods_of(e, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (kube_selector_matches(mine, pods[i]->labels) && kube_selector_matches(other, pods[i]->labels))
+			return true;
+	return false;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void ambiguous(const struct kube_selector *selector, const char *text, char *ret, size_t size, void *arg)
+{
+	struct hpa_entry *e = cast(arg);
+	const char *keys[AMBIGUOUS_MAX];
+	struct km_map_entry *slot;
+	size_t cursor = 0, n = 0, len = 0;
+
+	*ret = '\0';
+	kube_selector_free(e->selector);
+	e->selector = NULL;
+	if (kube_selector_parse(text, &e->selector, NULL) < 0)
+		return;
+	while ((slot = km_map_next(&e->c->entries, &cursor)) && n < AMBIGUOUS_MAX) {
+		const struct hpa_entry *other = slot->value;
+
+		if (other->namespace_ == e->namespace_ && other->selector && other != e &&
+			share_a_pod(e, selector, other->selector))
+			keys[n++] = other->key;
+	}
+	if (n == 0)
+		return;
+	if (n < AMBIGUOUS_MAX)
+		keys[n++] = e->key;
+	qsort(keys, n, sizeof(*keys), compare_keys);
+	for (size_t i = 0; i < n && len < size; i++)
+		len += (size_t)snprintf(ret + len, size - len, "%s%s", i > 0 ? " " : "", keys[i]);
+}
+
+static void pods(const struct kube_selector *selector, const char *text, const char *resource, void *arg,
+	struct hpa_pods_answer *ret)
+{
+	struct hpa_entry *e = cast(arg);
+	struct hpa_pods *p = &e->c->pods;
+	size_t n;
+	const struct kube_pod *const *all = pods_of(e, &n);
+
+	*ret = (struct hpa_pods_answer){0};
+	if (hpa_pods_collect(p, all, n, selector, resource, e->c->config.ctx->usage) < 0)
+		snprintf(ret->error, sizeof(ret->error),
+			"unable to fetch metrics from resource metrics API: out of memory");
+	else if (p->n_metrics == 0)
+		snprintf(ret->error, sizeof(ret->error), "no metrics returned from resource metrics API");
+	ret->pods = p->pods;
+	ret->n_pods = p->n_pods;
+	ret->metrics = p->metrics;
+	ret->n_metrics = p->n_metrics;
+}
+
+/* ---- what is told ---- */
+
+/* Warnings come back each round, often two of them: each gets one line, until all is well again. */
+static void log_warning(struct hpa_entry *e, const char *reason, const char *message)
+{
+	const struct km_log_fields fields = fields_of(e);
+	uint64_t hash = km_hash(message, strlen(message));
+
+	e->warned = true;
+	for (size_t i = 0; i < KM_MIN(e->n_told, KM_ARRAY_LEN(e->told)); i++)
+		if (e->told[i] == hash)
+			return;
+	e->told[e->n_told++ % KM_ARRAY_LEN(e->told)] = hash;
+	km_log(LOG_WARNING, &fields, "%s: %s: %s", e->key, reason, message);
+}
+
+static void event(const char *type, const char *reason, const char *message, void *arg)
+{
+	struct hpa_entry *e = cast(arg);
+	const struct km_log_fields fields = fields_of(e);
+
+	if (strcmp(type, "Warning") == 0)
+		log_warning(e, reason, message);
+	else if (e->writes)
+		km_log(LOG_INFO, &fields, "%s: %s: %s", e->key, reason, message);
+	if (!e->writes)
+		return;
+	e->c->counters.events_total++;
+	hpa_events_post(e->c->config.events, e->object, type, reason, message);
+}
+
+/* What was written is the newest: the next round must not wait for the watch to say so. */
+static void take_reply(struct hpa_entry *e, const struct kube_result *result)
+{
+	json_t *object = json_loadb(result->body, result->body_len, 0, NULL);
+
+	if (json_object_get(object, "metadata") && json_object_get(object, "spec"))
+		hpa_entry_set_pending(e, object);
+	json_decref(object);
+}
+
+static void on_status(const struct kube_result *result, void *arg)
+{
+	struct hpa_entry *e = cast(arg);
+	const struct hpa_failure failure = {.text = result->text, .conflict = result->error == -EAGAIN};
+
+	e->status_call = NULL;
+	if (result->error == 0) {
+		e->c->counters.status_writes_total++;
+		take_reply(e, result);
+	}
+	hpa_round_status(e->round, result->error ? &failure : NULL);
+}
+
+static void status_put(struct hpa_round *round, json_t *status, void *arg)
+{
+	struct hpa_entry *e = cast(arg);
+	struct hpa_failure failure = {.text = "out of memory"};
+	char path[HPA_OBJECT_TEXT_MAX + 120];
+	json_t *object;
+
+	if (!e->writes) {
+		hpa_round_status(round, NULL);
+		return;
+	}
+	if (!still_ours(e))
+		return;
+	object = json_copy(e->object);
+	json_object_set(object, "status", status);
+	snprintf(path, sizeof(path), "/apis/autoscaling/%s/namespaces/%s/horizontalpodautoscalers/%s/status",
+		hpa_api_version_name(e->c->config.version), e->namespace_, e->name);
+	if (!object || kube_request_start(e->c->config.ctx->client,
+			       &(const struct kube_request){
+				       .method = "PUT", .path = path, .body = object, .on_done = on_status, .arg = e},
+			       &e->status_call) < 0)
+		hpa_round_status(round, &failure);
+	json_decref(object);
+}
+
+static void done(struct hpa_round *round, void *arg)
+{
+	struct hpa_entry *e = cast(arg);
+	const struct km_log_fields fields = fields_of(e);
+
+	e->outcome = *hpa_round_outcome(round);
+	e->round_ns = km_wall_ns();
+	if (e->writes || e->outcome.desired == e->outcome.current)
+		e->would = -1;
+	if (*e->outcome.error)
+		e->c->counters.errors_total++;
+	if (!e->warned && e->n_told > 0) {
+		e->n_told = 0;
+		km_log(LOG_NOTICE, &fields, "%s: works again", e->key);
+	}
+	e->state = HPA_FINISHED;
+	km_timer_set(e->timer, 0);
+}
+
+const struct hpa_world hpa_world_of_entry = {
+	.now_ns = now_ns,
+	.mappings = mappings,
+	.scale_get = scale_get,
+	.scale_put = scale_put,
+	.ambiguous = ambiguous,
+	.pods = pods,
+	.event = event,
+	.status_put = status_put,
+	.done = done,
+};

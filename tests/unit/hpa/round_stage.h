@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A world for one round, for the tests of the reconcile: it plays what a struct play says, answers at once or when told
+ * to, and notes what was asked. Included by test programs only, once in each.
+ */
+#pragma once
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hpa/reconcile.h"
+#include "kube/selector.h"
+#include "tests/unit/support/check.h"
+
+#define NOW_NS (INT64_C(946684800) * 1000000000) /* 2000-01-01T00:00:00Z */
+
+/* What happens in one round. Fractions of a core are usage of each of the pods, which request one core. */
+struct play {
+	const char *name, *spec;
+	int32_t replicas;
+	int64_t usage_milli;
+	int mappings, failing_gets; /* of the first GETs; mappings < 0: none is found */
+	int conflicts;              /* of the first PUTs */
+	const char *put_error, *status_error, *pods_error, *others, *selector;
+	bool reget_fails;
+	/* and what comes of it */
+	const char *log;
+	const char *error; /* the beginning; NULL: "" */
+	const char *action, *error_label;
+};
+
+struct stage {
+	const struct play *play;
+	struct hpa_round *round;
+	bool later; /* answers wait for answer_one() */
+	enum { NO_QUESTION, SCALE, PUT, STATUS } open;
+	int gets, puts, regets, dones;
+	char log[1024];
+	size_t len;
+	json_t *status;
+	struct hpa_pod pods[32];
+	struct hpa_container container;
+	struct hpa_pod_metric metrics[32];
+	char names[32][32];
+};
+
+static _printf_(2, 3) void note(struct stage *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	s->len += (size_t)vsnprintf(s->log + s->len, sizeof(s->log) - s->len, fmt, args);
+	va_end(args);
+	assert_true(s->len < sizeof(s->log));
+}
+
+static void answer_scale(struct stage *s, bool after_put)
+{
+	const struct play *play = s->play;
+	char selector[64], resource_version[32], text[64]; /* gone when the call returns */
+	const struct hpa_failure failure = {.text = text};
+	const struct hpa_scale scale = {.replicas = play->replicas + s->regets,
+		.status_replicas = play->replicas,
+		.selector = selector,
+		.resource_version = resource_version};
+	bool fails = after_put ? play->reget_fails : s->gets <= play->failing_gets;
+
+	snprintf(selector, sizeof(selector), "%s", play->selector ? play->selector : "app=web");
+	snprintf(resource_version, sizeof(resource_version), "v%d", s->gets + s->regets);
+	snprintf(text, sizeof(text), "GET %d failed", s->gets + s->regets);
+	hpa_round_scale(s->round, fails ? NULL : &scale, fails ? &failure : NULL);
+	memset(selector, 'X', sizeof(selector));
+	memset(resource_version, 'X', sizeof(resource_version));
+	memset(text, 'X', sizeof(text));
+}
+
+static void answer_put(struct stage *s)
+{
+	const struct play *play = s->play;
+	const struct hpa_failure conflict = {.text = "modified", .conflict = true}, failure = {.text = play->put_error};
+
+	hpa_round_put(s->round, s->puts <= play->conflicts ? &conflict : play->put_error ? &failure : NULL);
+}
+
+static void answer_status(struct stage *s)
+{
+	const struct hpa_failure failure = {.text = s->play->status_error};
+
+	hpa_round_status(s->round, s->play->status_error ? &failure : NULL);
+}
+
+/* False: nothing was asked. */
+static bool answer_one(struct stage *s)
+{
+	int open = s->open;
+
+	s->open = NO_QUESTION;
+	if (open == SCALE)
+		answer_scale(s, s->regets > 0);
+	else if (open == PUT)
+		answer_put(s);
+	else if (open == STATUS)
+		answer_status(s);
+	return open != NO_QUESTION;
+}
+
+static int64_t now_ns(void *arg)
+{
+	return NOW_NS;
+}
+
+static int mappings(const struct hpa_spec *spec, void *arg, struct km_err *err)
+{
+	struct stage *s = arg;
+
+	if (s->play->mappings < 0)
+		return km_fail(err, -ENOENT, "no matches for kind \"%s\" in group \"apps\"", spec->target_kind);
+	return s->play->mappings;
+}
+
+static void ask(struct stage *s, struct hpa_round *round, int question)
+{
+	assert_int_equal(s->open, NO_QUESTION);
+	assert_int_equal(s->dones, 0);
+	s->round = round;
+	s->open = question;
+	if (!s->later)
+		answer_one(s);
+}
+
+static void scale_get(struct hpa_round *round, int mapping, bool after_put, void *arg)
+{
+	struct stage *s = arg;
+
+	if (after_put)
+		s->regets++;
+	else
+		s->gets++;
+	note(s, after_put ? "reget " : "get%d ", mapping);
+	ask(s, round, SCALE);
+}
+
+static void scale_put(struct hpa_round *round, int32_t replicas, const char *resource_version, void *arg)
+{
+	struct stage *s = arg;
+
+	s->puts++;
+	note(s, "put %d@%s ", (int)replicas, resource_version);
+	ask(s, round, PUT);
+}
+
+static void ambiguous(const struct kube_selector *selector, const char *text, char *ret, size_t size, void *arg)
+{
+	struct stage *s = arg;
+
+	snprintf(ret, size, "%s", s->play->others ? s->play->others : "");
+}
+
+static void pods(const struct kube_selector *selector, const char *text, const char *resource, void *arg,
+	struct hpa_pods_answer *ret)
+{
+	struct stage *s = arg;
+	size_t n = (size_t)s->play->replicas;
+
+	assert_true(n <= KM_ARRAY_LEN(s->pods));
+	s->container = (struct hpa_container){.name = "app", .request_milli = 1000, .has_request = true};
+	for (size_t i = 0; i < n; i++) {
+		snprintf(s->names[i], sizeof(s->names[i]), "web-%02zu", i);
+		s->pods[i] = (struct hpa_pod){.name = s->names[i],
+			.phase = KUBE_RUNNING,
+			.started_ns = NOW_NS - INT64_C(3600000000000),
+			.ready = KUBE_TRUE,
+			.ready_since_ns = NOW_NS - INT64_C(3000000000000),
+			.containers = &s->container,
+			.n_containers = 1};
+		s->metrics[i] = (struct hpa_pod_metric){.pod = s->names[i],
+			.value_milli = s->play->usage_milli,
+			.time_ns = NOW_NS,
+			.window_ns = INT64_C(15000000000)};
+	}
+	*ret = (struct hpa_pods_answer){.pods = s->pods, .n_pods = n, .metrics = s->metrics, .n_metrics = n};
+	if (s->play->pods_error)
+		snprintf(ret->error, sizeof(ret->error), "%s", s->play->pods_error);
+}
+
+static void event(const char *type, const char *reason, const char *message, void *arg)
+{
+	note(arg, "%s ", reason);
+}
+
+static void status_put(struct hpa_round *round, json_t *status, void *arg)
+{
+	struct stage *s = arg;
+
+	json_decref(s->status);
+	s->status = json_incref(status);
+	note(s, "status ");
+	ask(s, round, STATUS);
+}
+
+static void done(struct hpa_round *round, void *arg)
+{
+	struct stage *s = arg;
+
+	s->dones++;
+	note(s, "done");
+}
+
+static const struct hpa_flags flags = {.downscale_stabilization_ns = INT64_C(300000000000),
+	.cpu_initialization_ns = INT64_C(300000000000),
+	.readiness_delay_ns = INT64_C(30000000000),
+	.tolerance = 0.1};
+
+/* What a round needs around it. */
+struct theatre {
+	struct stage stage;
+	struct hpa_world world;
+	struct hpa_spec *spec;
+	struct hpa_memory memory;
+	struct hpa_round *round;
+};
+
+static void begin(struct theatre *t, const struct play *play, bool later, json_t *status, enum hpa_api_version version)
+{
+	json_t *object = json_loads(play->spec, 0, NULL);
+	struct km_err err = {""};
+
+	*t = (struct theatre){.stage = {.play = play, .later = later},
+		.world = {now_ns, mappings, scale_get, scale_put, ambiguous, pods, event, status_put, done, NULL}};
+	t->world.arg = &t->stage;
+	if (hpa_spec_decode(object, version, &t->spec, &err) < 0)
+		fail_msg("%s: %s", play->name, err.text);
+	json_decref(object);
+	assert_int_equal(hpa_round_start(&(const struct hpa_round_config){.namespace_ = "shop",
+						 .name = "web-hpa",
+						 .spec = t->spec,
+						 .status = status,
+						 .version = version,
+						 .memory = &t->memory,
+						 .flags = &flags,
+						 .world = &t->world},
+				 &t->round),
+		0);
+}
+
+static void end(struct theatre *t)
+{
+	hpa_round_free(t->round);
+	hpa_memory_clear(&t->memory);
+	free(t->spec);
+	json_decref(t->stage.status);
+}
+
+#define REF(apiVersion) \
+	"\"scaleTargetRef\":{\"apiVersion\":\"" apiVersion "\",\"kind\":\"Deployment\",\"name\":\"web\"}"
+#define SPEC_OF(ref, metrics, more) \
+	"{\"spec\":{" ref ",\"minReplicas\":2,\"maxReplicas\":9,\"metrics\":[" metrics "]" more "}}"
+#define CPU                                                                                           \
+	"{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"Utilization\"," \
+	"\"averageUtilization\":50}}}"
+#define NO_TARGET "{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"Utilization\"}}}"
+#define QUEUE                                                                                                  \
+	"{\"type\":\"External\",\"external\":{\"metric\":{\"name\":\"queue\"},\"target\":{\"type\":\"Value\"," \
+	"\"value\":\"1\"}}}"
+#define SPEC  SPEC_OF(REF("apps/v1"), CPU, "")
+#define MIXED SPEC_OF(REF("apps/v1"), QUEUE "," CPU, "")
+
+static void check(const struct play *play, const struct theatre *t)
+{
+	const struct hpa_outcome *outcome = hpa_round_outcome(t->round);
+
+	if (strcmp(t->stage.log, play->log) != 0)
+		fail_msg("%s: \"%s\"", play->name, t->stage.log);
+	if (strcmp(outcome->action, play->action) != 0 || strcmp(outcome->error_label, play->error_label) != 0)
+		fail_msg("%s: %s, %s", play->name, outcome->action, outcome->error_label);
+	if (play->error ? strncmp(outcome->error, play->error, strlen(play->error)) != 0 : *outcome->error)
+		fail_msg("%s: \"%s\"", play->name, outcome->error);
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Conditions, the status as JSON in each API version, and when two are the same. */
+#include "hpa/status.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/support/check.h"
+
+#define NOW_S INT64_C(946684800) /* 2000-01-01T00:00:00Z */
+
+static json_t *json(const char *text)
+{
+	json_t *value = json_loads(text, 0, NULL);
+
+	if (!value)
+		fail_msg("no JSON: %s", text);
+	return value;
+}
+
+static void texts_are_cut_at_characters(void **state)
+{
+	static const struct {
+		const char *in, *out;
+		size_t size;
+	} rows[] = {
+		{"plain", "plain", 16},
+		{"plain", "plai", 5},
+		{"", "", 1},
+		{"x", "", 1},
+		{"a\xC3\xA4", "a\xC3\xA4", 4},
+		{"a\xC3\xA4", "a", 3},
+		{"a\xFFz", "a\xEF\xBF\xBDz", 16},
+		{"a\xFFz", "a", 4},
+		{"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD", 16},
+		{"cut \xE2\x82", "cut \xEF\xBF\xBD\xEF\xBF\xBD", 16},
+	};
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
+		char out[16];
+
+		hpa_text_copy(out, rows[i].size, rows[i].in);
+		if (strcmp(out, rows[i].out) != 0)
+			fail_msg("row %zu: \"%s\"", i, out);
+	}
+}
+
+static void seconds_go_towards_the_past(void **state)
+{
+	assert_int_equal(hpa_seconds_of(INT64_C(1999999999)), 1);
+	assert_int_equal(hpa_seconds_of(0), 0);
+	assert_int_equal(hpa_seconds_of(-1), -1);
+	assert_int_equal(hpa_seconds_of(INT64_C(-1000000000)), -1);
+	assert_int_equal(hpa_seconds_of(INT64_MIN), INT64_C(-9223372037));
+}
+
+static void transition_time_moves_with_the_status_only(void **state)
+{
+	struct hpa_status status = {0};
+	const struct hpa_condition *c;
+
+	hpa_status_set(&status, "AbleToScale", true, "SucceededGetScale", 10, "one");
+	hpa_status_set(&status, "ScalingActive", false, "InvalidSelector", 10, "100%% of %s", "two");
+	hpa_status_set(&status, "AbleToScale", true, "ReadyForNewScale", 20, "three");
+	c = hpa_status_find(&status, "AbleToScale");
+	assert_ptr_equal(c, &status.conditions[0]);
+	assert_string_equal(c->status, "True");
+	assert_string_equal(c->reason, "ReadyForNewScale");
+	assert_string_equal(c->message, "three");
+	assert_int_equal(c->since_s, 10);
+	hpa_status_set(&status, "AbleToScale", false, "FailedGetScale", 30, "four");
+	assert_int_equal(c->since_s, 30);
+	assert_string_equal(c->status, "False");
+	assert_string_equal(hpa_status_find(&status, "ScalingActive")->message, "100% of two");
+	assert_int_equal(status.n_conditions, 2);
+	assert_null(hpa_status_find(&status, "ScaledToZero"));
+}
+
+static void conditions_are_removed_in_place(void **state)
+{
+	struct hpa_status status = {0};
+
+	hpa_status_set(&status, "A", true, "r", 1, "m");
+	hpa_status_set(&status, "B", true, "r", 1, "m");
+	hpa_status_set(&status, "C", true, "r", 1, "m");
+	hpa_status_remove(&status, "B");
+	hpa_status_remove(&status, "D");
+	assert_int_equal(status.n_conditions, 2);
+	assert_string_equal(status.conditions[0].type, "A");
+	assert_string_equal(status.conditions[1].type, "C");
+}
+
+static void a_condition_too_many_takes_the_last_place(void **state)
+{
+	struct hpa_status status = {0};
+	char type[8];
+
+	for (int i = 0; i < HPA_CONDITIONS_MAX; i++) {
+		snprintf(type, sizeof(type), "T%d", i);
+		hpa_status_set(&status, type, true, "r", 1, "m");
+	}
+	hpa_status_set(&status, "AbleToScale", true, "r", 2, "m");
+	assert_int_equal(status.n_conditions, HPA_CONDITIONS_MAX);
+	assert_string_equal(status.conditions[HPA_CONDITIONS_MAX - 1].type, "AbleToScale");
+	assert_int_equal(status.conditions[HPA_CONDITIONS_MAX - 1].since_s, 2);
+	assert_string_equal(status.conditions[0].type, "T0");
+}
+
+static void what_is_odd_counts_as_absent(void **state)
+{
+	json_t *in = json("{\"currentReplicas\":\"3\",\"desiredReplicas\":4294967296,\"lastScaleTime\":\"yesterday\","
+			  "\"conditions\":[7,null,{\"type\":8},{\"type\":\"A\",\"status\":true,\"message\":null,"
+			  "\"lastTransitionTime\":\"\"}]}");
+	struct hpa_status status;
+
+	hpa_status_decode(in, &status);
+	json_decref(in);
+	assert_int_equal(status.current, 0);
+	assert_int_equal(status.desired, 0);
+	assert_true(status.last_scale_s == INT64_MIN);
+	assert_int_equal(status.n_conditions, 1);
+	assert_string_equal(status.conditions[0].type, "A");
+	assert_string_equal(status.conditions[0].status, "");
+	assert_true(status.conditions[0].since_s == INT64_MIN);
+	hpa_status_decode(NULL, &status);
+	assert_int_equal(status.n_conditions, 0);
+	assert_true(status.last_scale_s == INT64_MIN);
+}
+
+static struct hpa_status filled(void)
+{
+	struct hpa_status status = {
+		.current = 3,
+		.desired = 5,
+		.last_scale_s = NOW_S,
+		.has_metrics = true,
+		.n_metrics = 4,
+		.metrics = {{.filled = true,
+				    .has_utilization = true,
+				    .utilization = 66,
+				    .average_value_milli = 133,
+				    .resource = "cpu"},
+			{.filled = false},
+			{.filled = true, .average_value_milli = INT64_C(536870912000), .resource = "memory"},
+			{.filled = true, .average_value_milli = INT64_C(171502796800), .resource = "memory"}},
+	};
+
+	hpa_status_set(
+		&status, "AbleToScale", true, "ReadyForNewScale", NOW_S, "recommended size matches current size");
+	return status;
+}
+
+#define HEAD "{\"currentReplicas\":3,\"desiredReplicas\":5,\"lastScaleTime\":\"2000-01-01T00:00:00Z\","
+#define CONDITIONS                                                                                                 \
+	"\"conditions\":[{\"type\":\"AbleToScale\",\"status\":\"True\",\"lastTransitionTime\":\"2000-01-01T00:00:" \
+	"00Z\","                                                                                                   \
+	"\"reason\":\"ReadyForNewScale\",\"message\":\"recommended size matches current size\"}]}"
+#define METRICS_V2                                                                                               \
+	"\"currentMetrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"current\":{"                \
+	"\"averageUtilization\":66,"                                                                             \
+	"\"averageValue\":\"133m\"}}},{\"type\":\"\"},{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\"," \
+	"\"current\":{\"averageValue\":\"512Mi\"}}},{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\","   \
+	"\"current\":{\"averageValue\":\"171502796800m\"}}}],"
+#define METRICS_V2BETA1                                                                                                \
+	"\"currentMetrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"currentAverageUtilization\":66,"  \
+	"\"currentAverageValue\":\"133m\"}},{\"type\":\"\"},{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\"," \
+	"\"currentAverageValue\":\"512Mi\"}},{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\","                \
+	"\"currentAverageValue\":\"171502796800m\"}}],"
+
+static void each_version_has_its_shape(void **state)
+{
+	static const char *const expected[] = {
+		[HPA_V2] = HEAD METRICS_V2 CONDITIONS,
+		[HPA_V2BETA2] = HEAD METRICS_V2 CONDITIONS,
+		[HPA_V2BETA1] = HEAD METRICS_V2BETA1 CONDITIONS,
+	};
+	const struct hpa_status status = filled();
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(expected); i++) {
+		json_t *got = hpa_status_encode(&status, (enum hpa_api_version)i), *want = json(expected[i]);
+		struct hpa_status again;
+
+		if (!json_equal(got, want))
+			fail_msg("%s: %s", hpa_api_version_name((enum hpa_api_version)i), json_dumps(got, 0));
+		hpa_status_decode(got, &again);
+		assert_int_equal(again.current, status.current);
+		assert_int_equal(again.desired, status.desired);
+		assert_int_equal(again.last_scale_s, status.last_scale_s);
+		assert_int_equal(again.n_conditions, 1);
+		assert_memory_equal(again.conditions, status.conditions, sizeof(again.conditions[0]));
+		json_decref(got);
+		json_decref(want);
+	}
+}
+
+/* A round that learnt nothing but a condition leaves the rest as it was, observedGeneration included. */
+static void conditions_alone(void **state)
+{
+	static const struct {
+		const char *old, *expected;
+	} rows[] = {
+		{"{\"observedGeneration\":3,\"desiredReplicas\":2,\"currentMetrics\":[{\"type\":\"Pods\"}],"
+		 "\"conditions\":[]}",
+			"{\"observedGeneration\":3,\"desiredReplicas\":2,\"currentMetrics\":[{\"type\":\"Pods\"}]"
+			"," CONDITIONS},
+		{"null", "{\"desiredReplicas\":0,\"currentMetrics\":null," CONDITIONS},
+	};
+	const struct hpa_status status = filled();
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
+		json_t *old = json_loads(rows[i].old, JSON_DECODE_ANY, NULL), *want = json(rows[i].expected), *got;
+
+		got = hpa_status_encode_conditions(&status, old);
+		if (!json_equal(got, want))
+			fail_msg("row %zu: %s", i, json_dumps(got, 0));
+		json_decref(old);
+		json_decref(got);
+		json_decref(want);
+	}
+}
+
+static void times_that_are_none(void **state)
+{
+	struct hpa_status status = {.last_scale_s = INT64_MIN, .n_conditions = 1};
+	json_t *got;
+
+	strcpy(status.conditions[0].type, "A");
+	status.conditions[0].since_s = INT64_MIN;
+	got = hpa_status_encode(&status, HPA_V2);
+	assert_null(json_object_get(got, "lastScaleTime"));
+	assert_true(json_is_null(json_object_get(got, "currentMetrics")));
+	assert_true(json_is_null(
+		json_object_get(json_array_get(json_object_get(got, "conditions"), 0), "lastTransitionTime")));
+	json_decref(got);
+}
+
+#define METRIC(value) "{\"currentMetrics\":[{\"type\":\"Resource\",\"resource\":{\"current\":{" value "}}}]}"
+
+static void equality_is_semantic(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} rows[] = {
+		{"{}", "{}", true},
+		{"{\"currentReplicas\":0}", "{}", true},
+		{"{\"currentReplicas\":0,\"conditions\":[]}", "{\"currentMetrics\":null}", true},
+		{"{\"currentReplicas\":1}", "{}", false},
+		{"{\"currentReplicas\":1}", "{\"currentReplicas\":2}", false},
+		{"{\"lastScaleTime\":null}", "{\"lastScaleTime\":\"2000-01-01T00:00:00Z\"}", false},
+		{"{\"observedGeneration\":3}", "{}", false},
+		{METRIC("\"averageValue\":\"1\""), METRIC("\"averageValue\":\"1000m\""), true},
+		{METRIC("\"averageValue\":\"1Ki\""), METRIC("\"averageValue\":\"1024\""), true},
+		{METRIC("\"averageValue\":\"0\""), METRIC("\"averageValue\":\"0m\""), true},
+		{METRIC("\"averageValue\":\"1\""), METRIC("\"averageValue\":\"-1\""), false},
+		{METRIC("\"averageValue\":\"1\""), METRIC("\"averageValue\":\"10\""), false},
+		{METRIC("\"averageValue\":\"1\""), METRIC("\"averageValue\":\"1001m\""), false},
+		{METRIC("\"averageValue\":\"0\""), METRIC(""), false},
+		{METRIC("\"averageValue\":\"x\""), METRIC("\"averageValue\":\"y\""), false},
+		{METRIC("\"currentAverageValue\":\"2k\""), METRIC("\"currentAverageValue\":\"2000\""), true},
+		{METRIC("\"averageUtilization\":0"), METRIC(""), false},
+		{METRIC("\"name\":\"1\""), METRIC("\"name\":\"1000m\""), false},
+		{"{\"currentMetrics\":[{\"type\":\"\"}]}", "{\"currentMetrics\":[{}]}", true},
+		{"{\"currentMetrics\":[{\"type\":\"\"}]}", "{\"currentMetrics\":[{},{}]}", false},
+		{"{\"currentMetrics\":[{\"type\":\"\"}]}", "{\"currentMetrics\":null}", false},
+		{"{\"conditions\":[{\"type\":\"A\"},{\"type\":\"B\"}]}",
+			"{\"conditions\":[{\"type\":\"B\"},{\"type\":\"A\"}]}", false},
+		{"{\"conditions\":[{\"type\":\"A\",\"message\":\"\"}]}", "{\"conditions\":[{\"type\":\"A\"}]}", true},
+		{"{\"conditions\":[7]}", "{\"conditions\":[{}]}", false},
+	};
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
+		json_t *a = json(rows[i].a), *b = json(rows[i].b);
+
+		if (hpa_status_same(a, b) != rows[i].same || hpa_status_same(b, a) != rows[i].same)
+			fail_msg("row %zu: %s and %s", i, rows[i].a, rows[i].b);
+		json_decref(a);
+		json_decref(b);
+	}
+	assert_true(hpa_status_same(NULL, NULL));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(texts_are_cut_at_characters),
+		cmocka_unit_test(seconds_go_towards_the_past),
+		cmocka_unit_test(transition_time_moves_with_the_status_only),
+		cmocka_unit_test(conditions_are_removed_in_place),
+		cmocka_unit_test(a_condition_too_many_takes_the_last_place),
+		cmocka_unit_test(what_is_odd_counts_as_absent),
+		cmocka_unit_test(each_version_has_its_shape),
+		cmocka_unit_test(conditions_alone),
+		cmocka_unit_test(times_that_are_none),
+		cmocka_unit_test(equality_is_semantic),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
