@@ -258,6 +258,13 @@ static void answer_single(struct request *q, struct agg_query *query)
 	struct agg_encoder encoder;
 	bool there, served;
 
+	if (agg_option_flag(km_http_req_url(q->http), "export")) {
+		agg_reply_bad_request(
+			q->http, "the export parameter, deprecated since v1.14, is no longer supported", q->pretty);
+		return;
+	}
+	if (!synced(q))
+		return;
 	if (!item) {
 		agg_reply_no_memory(q->http);
 		return;
@@ -288,6 +295,10 @@ static bool read_selectors(struct request *q, struct agg_query *query)
 	const char *text = km_url_param(km_http_req_url(q->http), "labelSelector");
 	struct km_err err = {0};
 
+	if (agg_list_options_parse(km_http_req_url(q->http), &err) < 0) {
+		agg_reply_bad_request(q->http, err.text, q->pretty);
+		return false;
+	}
 	if (q->route.fields_error.text[0]) {
 		agg_reply_bad_request(q->http, q->route.fields_error.text, q->pretty);
 		return false;
@@ -299,6 +310,19 @@ static bool read_selectors(struct request *q, struct agg_query *query)
 		return true;
 	agg_reply_bad_request(q->http, err.text, q->pretty);
 	return false;
+}
+
+/* false: it has been answered. */
+static bool options_ok(struct request *q, bool pods)
+{
+	struct agg_list_faults faults;
+
+	agg_list_options_judge(km_http_req_url(q->http), q->route.watch, &faults);
+	if (faults.n > 0)
+		agg_reply_invalid_options(q->http, &faults, q->pretty);
+	else if (q->route.watch)
+		agg_reply_no_watch(q->http, pods ? "pods" : "nodes", q->pretty);
+	return faults.n == 0 && !q->route.watch;
 }
 
 static void streamed(void *arg)
@@ -326,13 +350,7 @@ static void answer_list(struct request *q, struct agg_query *query)
 {
 	struct agg_list *list;
 
-	if (!read_selectors(q, query))
-		return;
-	if (q->route.watch) {
-		agg_reply_no_watch(q->http, query->pods ? "pods" : "nodes", q->pretty);
-		return;
-	}
-	if (!synced(q) || !admit_proto(q, query))
+	if (!read_selectors(q, query) || !options_ok(q, query->pods) || !synced(q) || !admit_proto(q, query))
 		return;
 	if (agg_list_new(q->api->view, query, &list) < 0) {
 		agg_reply_no_memory(q->http);
@@ -360,7 +378,7 @@ static void answer_figures(struct request *q, const struct agg_accept *accept)
 	}
 	if (q->route.place == AGG_PLACE_NODES || q->route.place == AGG_PLACE_PODS)
 		answer_list(q, &query);
-	else if (synced(q))
+	else
 		answer_single(q, &query);
 	kube_selector_free(query.labels);
 }

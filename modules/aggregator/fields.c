@@ -5,7 +5,12 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *const names[] = {[AGG_FIELD_NAME] = "metadata.name", [AGG_FIELD_NAMESPACE] = "metadata.namespace"};
+static const char *const names[AGG_FIELDS] = {
+	[AGG_FIELD_NAME] = "metadata.name",
+	[AGG_FIELD_NAMESPACE] = "metadata.namespace",
+	[AGG_FIELD_NODE] = "spec.nodeName",
+	[AGG_FIELD_PHASE] = "status.phase",
+};
 
 /* Where the term at s ends: at a comma that is not escaped. */
 static size_t term_length(const char *s)
@@ -55,18 +60,19 @@ static int unescape(const char *s, size_t n, char *out, struct km_err *err)
 	return 0;
 }
 
-static int find_field(const char *s, size_t n, enum agg_field *ret, struct km_err *err)
+static int find_field(const char *s, size_t n, bool pods, enum agg_field *ret, struct km_err *err)
 {
-	for (size_t i = 0; i < KM_ARRAY_LEN(names); i++)
+	for (size_t i = 0; i < (pods ? AGG_FIELDS : AGG_FIELD_NODE); i++)
 		if (strlen(names[i]) == n && memcmp(names[i], s, n) == 0) {
 			*ret = (enum agg_field)i;
 			return 0;
 		}
 	return km_fail(err, -EINVAL,
-		"\"%.*s\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", (int)n, s);
+		"\"%.*s\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"%s", (int)n, s,
+		pods ? ", \"spec.nodeName\", \"status.phase\"" : "");
 }
 
-int agg_fields_parse(const char *text, struct agg_fields *ret, struct km_err *err)
+int agg_fields_parse(const char *text, bool pods, struct agg_fields *ret, struct km_err *err)
 {
 	size_t used = 0, n;
 
@@ -88,7 +94,7 @@ int agg_fields_parse(const char *text, struct agg_fields *ret, struct km_err *er
 				return km_fail(err, -EINVAL, "invalid selector: '%s'; can't understand '%.*s'", text,
 					(int)n, s);
 			if ((r = unescape(s + at + len, n - at - len, ret->text + used, err)) < 0 ||
-				(r = find_field(s, at, &t->field, err)) < 0)
+				(r = find_field(s, at, pods, &t->field, err)) < 0)
 				return r;
 			t->value = (uint16_t)used;
 			used += strlen(ret->text + used) + 1;
@@ -107,12 +113,12 @@ const char *agg_fields_exact(const struct agg_fields *f, enum agg_field field)
 	return NULL;
 }
 
-bool agg_fields_match(const struct agg_fields *f, const char *name, const char *namespace_)
+bool agg_fields_match(const struct agg_fields *f, const char *const values[AGG_FIELDS])
 {
 	for (size_t i = 0; i < f->n; i++) {
-		const char *have = f->terms[i].field == AGG_FIELD_NAME ? name : namespace_;
+		const char *have = values[f->terms[i].field];
 
-		if ((strcmp(have, f->text + f->terms[i].value) == 0) != f->terms[i].equal)
+		if ((strcmp(have ? have : "", f->text + f->terms[i].value) == 0) != f->terms[i].equal)
 			return false;
 	}
 	return true;

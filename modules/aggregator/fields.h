@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Field selectors: the few fields that lists can be narrowed by (spec metrics-api 4c, 7.22), with = == !=. Pure, no
- * allocation; fuzzed.
+ * Field selectors: the few fields that lists can be narrowed by (spec metrics-api 4c), with = == !=. Pods can be
+ * narrowed by their node and phase as well, as those of the API server itself; metrics-server refuses that (7.22).
+ * Pure, no allocation; fuzzed.
  */
 #pragma once
 
@@ -11,7 +12,8 @@
 #define AGG_FIELD_TERMS_MAX 8
 #define AGG_FIELD_TEXT_MAX  1024 /* bytes of a selector */
 
-enum agg_field { AGG_FIELD_NAME, AGG_FIELD_NAMESPACE };
+/* The first two are those of every list, the others of pods only. */
+enum agg_field { AGG_FIELD_NAME, AGG_FIELD_NAMESPACE, AGG_FIELD_NODE, AGG_FIELD_PHASE, AGG_FIELDS };
 
 struct agg_field_term {
 	enum agg_field field;
@@ -25,9 +27,9 @@ struct agg_fields {
 	char text[AGG_FIELD_TEXT_MAX];
 };
 
-/* 0, or -EINVAL with Kubernetes' message. An empty text selects everything. */
-int agg_fields_parse(const char *text, struct agg_fields *ret, struct km_err *err) _must_check_;
+/* 0, or -EINVAL with Kubernetes' message. An empty text selects everything. pods: of a list of those, else of nodes. */
+int agg_fields_parse(const char *text, bool pods, struct agg_fields *ret, struct km_err *err) _must_check_;
 /* The value a field must have, or NULL when it may have several. */
 const char *agg_fields_exact(const struct agg_fields *f, enum agg_field field);
-/* namespace_ is "" for nodes. */
-bool agg_fields_match(const struct agg_fields *f, const char *name, const char *namespace_);
+/* values: of each field; NULL is as good as "". */
+bool agg_fields_match(const struct agg_fields *f, const char *const values[AGG_FIELDS]);

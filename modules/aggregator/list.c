@@ -26,8 +26,15 @@ struct walk {
 	const char *const *namespaces;
 	const struct kube_pod *const *pods;
 	size_t n_nodes, node, n_namespaces, namespace_, n_pods, pod;
-	const char *one[1]; /* the namespace, when only one is asked for */
+	const char *one[1];         /* the namespace, when only one is asked for */
+	struct agg_pod_name *named; /* owned; when only one node is asked for: what it reports */
+	size_t n_named, next_named;
 };
+
+static void walk_done(struct walk *w)
+{
+	free(w->named);
+}
 
 int agg_list_new(const struct agg_view *view, struct agg_query *query, struct agg_list **ret)
 {
@@ -135,15 +142,34 @@ static void resume_pods(const struct agg_list *l, struct walk *w)
 	enter_namespace(l, w, same ? l->at_name : NULL);
 }
 
-static void resume(const struct agg_list *l, struct walk *w)
+/* The pods of one node: what it reports, as nothing else of it can be served. */
+static int resume_node(const struct agg_list *l, const char *node, struct walk *w)
 {
+	const struct agg_pod_name at = {l->at_namespace, l->at_name};
+	ssize_t n = agg_store_pods_of(l->view->store, node, &w->named);
+
+	if (n < 0)
+		return (int)n;
+	w->n_named = (size_t)n;
+	while (l->at_name && w->next_named < w->n_named && agg_pod_name_compare(&w->named[w->next_named], &at) <= 0)
+		w->next_named++;
+	return 0;
+}
+
+static int resume(const struct agg_list *l, struct walk *w)
+{
+	const char *node = agg_fields_exact(&l->query.fields, AGG_FIELD_NODE);
+
 	*w = (struct walk){0};
+	if (node)
+		return resume_node(l, node, w);
 	if (l->query.pods) {
 		resume_pods(l, w);
-		return;
+		return 0;
 	}
 	w->nodes = l->view->ops->nodes(l->view->source, &w->n_nodes);
 	w->node = l->at_name ? lower_bound(w->nodes, w->n_nodes, node_name, l->at_name, true) : 0;
+	return 0;
 }
 
 static const struct kube_node *next_node(struct walk *w)
@@ -151,8 +177,23 @@ static const struct kube_node *next_node(struct walk *w)
 	return w->node < w->n_nodes ? w->nodes[w->node++] : NULL;
 }
 
+static const struct kube_pod *next_named(const struct agg_list *l, struct walk *w)
+{
+	const struct kube_pod *pod = NULL;
+
+	while (!pod && w->next_named < w->n_named) {
+		const struct agg_pod_name *p = &w->named[w->next_named++];
+
+		if (!*l->namespace_ || strcmp(l->namespace_, p->namespace_) == 0)
+			pod = l->view->ops->pod(l->view->source, p->namespace_, p->name);
+	}
+	return pod;
+}
+
 static const struct kube_pod *next_pod(const struct agg_list *l, struct walk *w)
 {
+	if (w->named)
+		return next_named(l, w);
 	while (w->pod >= w->n_pods) {
 		if (w->namespace_ + 1 >= w->n_namespaces)
 			return NULL;
@@ -181,40 +222,42 @@ static int remember(struct agg_list *l, const char *namespace_, const char *name
 
 /* ---- selection and output ---- */
 
-static bool selected(
-	const struct agg_list *l, const char *namespace_, const char *name, const struct kube_labels *labels)
+static bool selected(const struct agg_list *l, const char *const values[AGG_FIELDS], const struct kube_labels *labels)
 {
-	return agg_fields_match(&l->query.fields, name, namespace_) &&
+	return agg_fields_match(&l->query.fields, values) &&
 	       (!l->query.labels || kube_selector_matches(l->query.labels, labels));
 }
 
 static bool take_node(struct agg_list *l, const struct kube_node *node, int64_t now_ns)
 {
 	const struct kube_selector *scope = l->view->node_selector;
+	const char *const values[AGG_FIELDS] = {[AGG_FIELD_NAME] = node->name};
 
-	return (!scope || kube_selector_matches(scope, node->labels)) && selected(l, "", node->name, node->labels) &&
+	return (!scope || kube_selector_matches(scope, node->labels)) && selected(l, values, node->labels) &&
 	       agg_item_of_node(l->view, node, now_ns, &l->item);
 }
 
 static bool take_pod(struct agg_list *l, const struct kube_pod *pod, int64_t now_ns)
 {
-	return selected(l, pod->namespace_, pod->name, pod->labels) && agg_item_of_pod(l->view, pod, now_ns, &l->item);
+	const char *const values[AGG_FIELDS] = {
+		[AGG_FIELD_NAME] = pod->name,
+		[AGG_FIELD_NAMESPACE] = pod->namespace_,
+		[AGG_FIELD_NODE] = pod->node,
+		[AGG_FIELD_PHASE] = kube_pod_phase_text(pod->phase),
+	};
+
+	return selected(l, values, pod->labels) && agg_item_of_pod(l->view, pod, now_ns, &l->item);
 }
 
-int agg_list_produce(struct km_buf *out, struct agg_list *l)
+static int produce(struct km_buf *out, struct agg_list *l, struct walk *w)
 {
 	uint64_t start_us = km_now_us();
 	int64_t now_ns = km_wall_ns();
 	size_t start = out->len;
-	struct walk w;
 
-	if (!l->begun)
-		agg_encode_begin(&l->encoder, out);
-	l->begun = true;
-	resume(l, &w);
 	for (size_t looked = 1;; looked++) {
-		const struct kube_node *node = l->query.pods ? NULL : next_node(&w);
-		const struct kube_pod *pod = l->query.pods ? next_pod(l, &w) : NULL;
+		const struct kube_node *node = l->query.pods ? NULL : next_node(w);
+		const struct kube_pod *pod = l->query.pods ? next_pod(l, w) : NULL;
 
 		if (!node && !pod)
 			break;
@@ -232,4 +275,16 @@ int agg_list_produce(struct km_buf *out, struct agg_list *l)
 	}
 	agg_encode_end(&l->encoder, out);
 	return out->error;
+}
+
+int agg_list_produce(struct km_buf *out, struct agg_list *l)
+{
+	_cleanup_(walk_done) struct walk w;
+	int r;
+
+	if (!l->begun)
+		agg_encode_begin(&l->encoder, out);
+	l->begun = true;
+	r = resume(l, &w);
+	return r < 0 ? r : produce(out, l, &w);
 }

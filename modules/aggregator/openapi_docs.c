@@ -218,7 +218,9 @@ static const struct {
 	const char *name, *type, *description;
 } list_parameters[] = {
 	{"continue", "string", "Accepted without effect: lists always come whole."},
-	{"fieldSelector", "string", "Restricts the list by fields such as metadata.name and metadata.namespace."},
+	{"fieldSelector", "string",
+		"Restricts the list by the fields metadata.name and metadata.namespace; of pods also by spec.nodeName "
+		"and status.phase."},
 	{"labelSelector", "string", "Restricts the list by the labels of the nodes or pods."},
 	{"limit", "integer", "Accepted without effect: lists always come whole."},
 	{"resourceVersion", "string", "Accepted without effect: figures have no versions."},

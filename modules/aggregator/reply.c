@@ -180,6 +180,28 @@ void agg_reply_bad_request(struct km_http_req *req, const char *message, bool pr
 	reply_status(req, &(const struct agg_status){.code = 400, .reason = "BadRequest", .message = message}, pretty);
 }
 
+void agg_reply_invalid_options(struct km_http_req *req, const struct agg_list_faults *faults, bool pretty)
+{
+	_cleanup_buf_ struct km_buf message = KM_BUF_INIT(AGG_REPLY_MAX / 2);
+
+	km_buf_addf(&message, "ListOptions.meta.k8s.io \"\" is invalid: %s", faults->n > 1 ? "[" : "");
+	for (size_t i = 0; i < faults->n; i++)
+		km_buf_addf(
+			&message, "%s%s: %s", i > 0 ? ", " : "", faults->causes[i].field, faults->causes[i].message);
+	if (faults->n > 1)
+		km_buf_addc(&message, ']');
+	reply_status(req,
+		&(const struct agg_status){.code = 422,
+			.reason = "Invalid",
+			.message = message.error ? "invalid" : message.data,
+			.details = true,
+			.group = "meta.k8s.io",
+			.kind = "ListOptions",
+			.causes = faults->causes,
+			.n_causes = faults->n},
+		pretty);
+}
+
 void agg_reply_unauthorized(struct km_http_req *req, bool pretty)
 {
 	reply_status(req, &(const struct agg_status){.code = 401, .reason = "Unauthorized", .message = "Unauthorized"},

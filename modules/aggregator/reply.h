@@ -8,6 +8,7 @@
 
 #include "aggregator/accept.h"
 #include "aggregator/authz.h"
+#include "aggregator/list_options.h"
 #include "core/buf.h"
 #include "net/http_server.h"
 
@@ -40,6 +41,8 @@ void agg_reply_stream(struct km_http_req *req, const char *content_type, bool gz
 	km_loop_fn done, void *arg);
 
 void agg_reply_bad_request(struct km_http_req *req, const char *message, bool pretty);
+/* Options of a list that do not go together; faults: at least one. */
+void agg_reply_invalid_options(struct km_http_req *req, const struct agg_list_faults *faults, bool pretty);
 void agg_reply_unauthorized(struct km_http_req *req, bool pretty);
 /* reason: the API server's, "" if none; what a log should say is put into ret_cause (may be NULL). */
 void agg_reply_forbidden(struct km_http_req *req, const struct agg_user *user, const struct agg_attributes *what,

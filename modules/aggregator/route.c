@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
+
+#include "aggregator/list_options.h"
 
 /* Methods and the verbs they are authorized as: on resources, and (lower-case) on paths. */
 static const struct {
@@ -32,14 +33,6 @@ static bool segment_is(const struct km_url *url, size_t i, const char *text)
 	return i < url->n_segments && strcmp(url->segments[i], text) == 0;
 }
 
-/* A boolean of Kubernetes' list options: there and neither "false" nor "0". */
-static bool flag(const struct km_url *url, const char *key)
-{
-	const char *value = km_url_param(url, key);
-
-	return value && strcasecmp(value, "false") != 0 && strcmp(value, "0") != 0;
-}
-
 /* A name that may stand in a path. */
 static bool is_segment(const char *name)
 {
@@ -65,11 +58,11 @@ static void unnamed(const struct km_url *url, struct agg_route *r)
 		r->what.verb = "deletecollection";
 	if (strcmp(r->what.verb, "get") != 0)
 		return;
-	r->watch = flag(url, "watch");
+	r->watch = agg_option_flag(url, "watch");
 	r->what.verb = r->watch ? "watch" : "list";
 	if (!selector)
 		return;
-	if (agg_fields_parse(selector, &r->fields, &r->fields_error) < 0) {
+	if (agg_fields_parse(selector, strcmp(r->what.resource_name, "pods") == 0, &r->fields, &r->fields_error) < 0) {
 		r->fields.n = 0;
 		return;
 	}

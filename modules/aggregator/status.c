@@ -10,7 +10,8 @@
 
 /* Field numbers of meta/v1 (generated.proto). */
 enum { STATUS_META = 1, STATUS_STATUS, STATUS_MESSAGE, STATUS_REASON, STATUS_DETAILS, STATUS_CODE };
-enum { DETAILS_NAME = 1, DETAILS_GROUP, DETAILS_KIND, DETAILS_RETRY_AFTER = 5, DETAILS_UID };
+enum { DETAILS_NAME = 1, DETAILS_GROUP, DETAILS_KIND, DETAILS_CAUSES, DETAILS_RETRY_AFTER, DETAILS_UID };
+enum { CAUSE_REASON = 1, CAUSE_MESSAGE, CAUSE_FIELD };
 
 static void write_details(struct km_json *j, const struct agg_status *s)
 {
@@ -22,6 +23,18 @@ static void write_details(struct km_json *j, const struct agg_status *s)
 		km_json_kstr(j, "group", s->group);
 	if (s->kind)
 		km_json_kstr(j, "kind", s->kind);
+	if (s->n_causes > 0) {
+		km_json_key(j, "causes");
+		km_json_array(j);
+		for (size_t i = 0; i < s->n_causes; i++) {
+			km_json_object(j);
+			km_json_kstr(j, "reason", s->causes[i].reason);
+			km_json_kstr(j, "message", s->causes[i].message);
+			km_json_kstr(j, "field", s->causes[i].field);
+			km_json_end_object(j);
+		}
+		km_json_end_array(j);
+	}
 	if (s->retry_after_s > 0)
 		km_json_kint(j, "retryAfterSeconds", s->retry_after_s);
 	km_json_end_object(j);
@@ -55,6 +68,14 @@ static void write_details_proto(struct km_buf *out, const struct agg_status *s)
 	km_proto_str(out, DETAILS_NAME, s->name ? s->name : "");
 	km_proto_str(out, DETAILS_GROUP, s->group ? s->group : "");
 	km_proto_str(out, DETAILS_KIND, s->kind ? s->kind : "");
+	for (size_t i = 0; i < s->n_causes; i++) {
+		size_t cause = km_proto_begin(out, DETAILS_CAUSES);
+
+		km_proto_str(out, CAUSE_REASON, s->causes[i].reason);
+		km_proto_str(out, CAUSE_MESSAGE, s->causes[i].message);
+		km_proto_str(out, CAUSE_FIELD, s->causes[i].field);
+		km_proto_end(out, cause);
+	}
 	km_proto_int(out, DETAILS_RETRY_AFTER, s->retry_after_s);
 	km_proto_str(out, DETAILS_UID, "");
 	km_proto_end(out, details);

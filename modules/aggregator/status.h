@@ -7,13 +7,20 @@
 
 #include "core/buf.h"
 
+/* One of several things that are wrong. */
+struct agg_status_cause {
+	const char *reason, *message, *field;
+};
+
 struct agg_status {
 	int code;           /* HTTP status too */
 	const char *reason; /* "NotFound" */
 	const char *message;
-	bool details;                    /* "details" is there, even if it is empty */
-	const char *name, *group, *kind; /* in details; NULL: absent */
-	int retry_after_s;               /* in details; 0: absent */
+	bool details;                          /* "details" is there, even if it is empty */
+	const char *name, *group, *kind;       /* in details; NULL: absent */
+	const struct agg_status_cause *causes; /* in details */
+	size_t n_causes;
+	int retry_after_s; /* in details; 0: absent */
 };
 
 /* Appends the object; compact ones end with a newline, as Go's encoder does. */

@@ -618,6 +618,44 @@ size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *po
 	return found;
 }
 
+int agg_pod_name_compare(const struct agg_pod_name *a, const struct agg_pod_name *b)
+{
+	int order = strcmp(a->namespace_, b->namespace_);
+
+	return order ? order : strcmp(a->name, b->name);
+}
+
+static int compare_pod_names(const void *a, const void *b)
+{
+	return agg_pod_name_compare(a, b);
+}
+
+ssize_t agg_store_pods_of(const struct agg_store *s, const char *name, struct agg_pod_name **ret)
+{
+	const struct node *n = find_node(s, name);
+	const struct report *last = NULL;
+	struct agg_pod_name *names;
+	size_t found = 0, kept = 0;
+
+	names = calloc(n && n->n ? n->n : 1, sizeof(*names));
+	if (!names)
+		return -ENOMEM;
+	for (size_t i = 0; n && i < n->n; i++) { /* a pod's containers mostly stand together */
+		const struct report *r = n->order[i]->report;
+
+		if (r != last)
+			names[found++] = (struct agg_pod_name){r->pod->key.namespace_, r->pod->key.name};
+		last = r;
+	}
+	qsort(names, found, sizeof(*names), compare_pod_names);
+	for (size_t i = 0; i < found; i++) /* interned: the same pod has the same pointers */
+		if (kept == 0 || names[kept - 1].name != names[i].name ||
+			names[kept - 1].namespace_ != names[i].namespace_)
+			names[kept++] = names[i];
+	*ret = names;
+	return (ssize_t)kept;
+}
+
 void agg_store_stats(const struct agg_store *s, struct agg_store_stats *ret)
 {
 	*ret = s->stats;

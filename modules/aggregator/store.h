@@ -53,6 +53,17 @@ struct agg_container_usage {
 size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *pod, const char *node,
 	const char *const *names, size_t n, int64_t now_ns, struct agg_container_usage *out, size_t max);
 
+/*
+ * The pods that a node's last good scrape listed, each once, sorted by (namespace, name), bytewise: how many, or
+ * -ENOMEM. *ret is the caller's; the names in it are interned and borrowed until the next scrape. O(what the node
+ * runs).
+ */
+struct agg_pod_name {
+	const char *namespace_, *name;
+};
+ssize_t agg_store_pods_of(const struct agg_store *s, const char *node, struct agg_pod_name **ret) _must_check_;
+int agg_pod_name_compare(const struct agg_pod_name *a, const struct agg_pod_name *b); /* as strcmp */
+
 struct agg_store_stats {
 	size_t nodes, containers;
 	uint64_t lines_total, lines_skipped_total;

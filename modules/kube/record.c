@@ -155,17 +155,25 @@ static json_t *controller_of(json_t *metadata)
 	return NULL;
 }
 
+static const char *const phases[] = {
+	[KUBE_PHASE_NONE] = "",
+	[KUBE_PENDING] = "Pending",
+	[KUBE_RUNNING] = "Running",
+	[KUBE_SUCCEEDED] = "Succeeded",
+	[KUBE_FAILED] = "Failed",
+	[KUBE_PHASE_UNKNOWN] = "Unknown",
+};
+
+const char *kube_pod_phase_text(uint8_t phase)
+{
+	return phases[phase < KM_ARRAY_LEN(phases) ? phase : KUBE_PHASE_NONE];
+}
+
 static uint8_t phase_of(json_t *status)
 {
-	static const struct {
-		const char *name;
-		uint8_t phase;
-	} phases[] = {{"Pending", KUBE_PENDING}, {"Running", KUBE_RUNNING}, {"Succeeded", KUBE_SUCCEEDED},
-		{"Failed", KUBE_FAILED}, {"Unknown", KUBE_PHASE_UNKNOWN}};
-
-	for (size_t i = 0; i < KM_ARRAY_LEN(phases); i++)
-		if (text_is(status, "phase", phases[i].name))
-			return phases[i].phase;
+	for (size_t i = KUBE_PENDING; i < KM_ARRAY_LEN(phases); i++)
+		if (text_is(status, "phase", phases[i]))
+			return (uint8_t)i;
 	return KUBE_PHASE_NONE;
 }
 

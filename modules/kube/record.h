@@ -23,6 +23,7 @@ struct kube_condition {
 };
 
 enum kube_pod_phase { KUBE_PHASE_NONE, KUBE_PENDING, KUBE_RUNNING, KUBE_SUCCEEDED, KUBE_FAILED, KUBE_PHASE_UNKNOWN };
+const char *kube_pod_phase_text(uint8_t phase); /* "Running"; "" for none */
 enum kube_container_kind { KUBE_CONTAINER, KUBE_INIT, KUBE_SIDECAR /* init container with restartPolicy Always */ };
 enum kube_container_state { KUBE_STATE_NONE, KUBE_WAITING, KUBE_STATE_RUNNING, KUBE_TERMINATED };
 

@@ -8,6 +8,7 @@
 
 #include "aggregator/accept.h"
 #include "aggregator/health.h"
+#include "aggregator/list_options.h"
 #include "aggregator/route.h"
 #include "aggregator/table.h"
 
@@ -18,9 +19,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_fields(const struct agg_fields *f)
 {
 	const char *exact = agg_fields_exact(f, AGG_FIELD_NAME);
+	const char *const values[AGG_FIELDS] = {[AGG_FIELD_NAME] = exact ? exact : "p", [AGG_FIELD_NODE] = "n"};
 
 	assert(f->n <= AGG_FIELD_TERMS_MAX);
-	(void)agg_fields_match(f, exact ? exact : "p", "d");
+	(void)agg_fields_match(f, values);
+}
+
+static void check_options(const struct km_url *url, bool watch)
+{
+	struct agg_list_faults faults;
+	struct km_err err = {0};
+
+	assert((agg_list_options_parse(url, &err) < 0) == (err.text[0] != '\0'));
+	agg_list_options_judge(url, watch, &faults);
+	assert(faults.n <= AGG_LIST_FAULTS_MAX);
 }
 
 static void check_route(const struct agg_route *r, const struct km_url *url)
@@ -43,6 +55,7 @@ static void check_route(const struct agg_route *r, const struct km_url *url)
 		assert(code == 200 || code == 404 || code == 500);
 	}
 	check_fields(&r->fields);
+	check_options(url, r->watch);
 	(void)!agg_table_include(km_url_param(url, "includeObject"), &include, NULL);
 	km_buf_free(&out);
 }

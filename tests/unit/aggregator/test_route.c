@@ -246,7 +246,7 @@ static void test_fields(void **state)
 {
 	static const struct {
 		const char *text, *error; /* error NULL: fine */
-		bool p, q;                /* whether d/p and e/q are selected */
+		bool p, q;                /* whether d/p (running on n) and e/q (pending, nowhere) are selected */
 	} cases[] = {
 		{"", NULL, true, true},
 		{",", NULL, true, true},
@@ -258,8 +258,16 @@ static void test_fields(void **state)
 		{"metadata.name=", NULL, false, false},
 		{"metadata.name=a\\,b\\=c\\\\", NULL, false, false},
 		{"spec.foo=x",
-			"\"spec.foo\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+			"\"spec.foo\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\", "
+			"\"spec.nodeName\", \"status.phase\"",
 			false, false},
+		{"spec.nodeName=n", NULL, true, false},
+		{"spec.nodeName!=n", NULL, false, true},
+		{"spec.nodeName=", NULL, false, true},
+		{"spec.nodeName==n,status.phase=Running,metadata.namespace=d", NULL, true, false},
+		{"status.phase=Running", NULL, true, false},
+		{"status.phase!=Running", NULL, false, true},
+		{"status.phase=running", NULL, false, false},
 		{"metadata.name", "invalid selector: 'metadata.name'; can't understand 'metadata.name'", false, false},
 		{"metadata.name=a=b", "invalid field selector: unescaped character in value: =", false, false},
 		{"metadata.name=a\\b", "invalid field selector: invalid escape sequence: \\b", false, false},
@@ -269,24 +277,29 @@ static void test_fields(void **state)
 		many[] = "metadata.name!=1,metadata.name!=2,metadata.name!=3,metadata.name!=4,"
 			 "metadata.name!=5,metadata.name!=6,metadata.name!=7,metadata.name!=8,"
 			 "metadata.name!=9";
+	static const char *const p[AGG_FIELDS] = {"p", "d", "n", "Running"}, *const q[AGG_FIELDS] = {
+										     "q", "e", NULL, ""};
 	struct agg_fields f;
 	struct km_err err;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int r = agg_fields_parse(cases[i].text, &f, &err);
+		int r = agg_fields_parse(cases[i].text, true, &f, &err);
 
 		if ((r < 0) != (cases[i].error != NULL) || (r < 0 && strcmp(err.text, cases[i].error) != 0))
 			fail_msg("%s: %d %s", cases[i].text, r, r < 0 ? err.text : "");
-		if (r == 0 &&
-			(agg_fields_match(&f, "p", "d") != cases[i].p || agg_fields_match(&f, "q", "e") != cases[i].q))
+		if (r == 0 && (agg_fields_match(&f, p) != cases[i].p || agg_fields_match(&f, q) != cases[i].q))
 			fail_msg("%s: selects otherwise", cases[i].text);
 	}
 	memset(longest, ',', sizeof(longest));
 	longest[AGG_FIELD_TEXT_MAX] = '\0';
-	assert_true(agg_fields_parse(longest, &f, &err) < 0);
-	assert_true(agg_fields_parse(many, &f, &err) < 0);
+	assert_true(agg_fields_parse(longest, true, &f, &err) < 0);
+	assert_true(agg_fields_parse(many, true, &f, &err) < 0);
 	*strrchr(many, ',') = '\0';
-	assert_int_equal(agg_fields_parse(many, &f, &err), 0);
+	assert_int_equal(agg_fields_parse(many, true, &f, &err), 0);
+	/* nodes have no node and no phase */
+	assert_true(agg_fields_parse("spec.nodeName=n", false, &f, &err) < 0);
+	assert_string_equal(err.text, "\"spec.nodeName\" is not a known field selector: only \"metadata.name\", "
+				      "\"metadata.namespace\"");
 }
 
 static void test_health(void **state)
