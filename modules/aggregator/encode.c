@@ -63,7 +63,7 @@ static void json_begin(struct agg_encoder *e)
 static void json_item(struct agg_encoder *e, const struct agg_item *item, bool typed)
 {
 	if (e->accept.form == AGG_FORM_TABLE)
-		agg_table_row(&e->json, item, e->written, e->created, e->accept.meta_version, e->include);
+		agg_table_row(&e->json, item, e->written, e->keys, e->created, e->accept.meta_version, e->include);
 	else if (is_partial(e))
 		agg_item_write_partial(&e->json, item, e->created, e->accept.meta_version);
 	else
@@ -98,7 +98,7 @@ static const char *partial_version(const struct agg_encoder *e)
 static void yaml_item(const struct agg_encoder *e, struct km_buf *out, const struct agg_item *item)
 {
 	if (e->accept.form == AGG_FORM_TABLE) {
-		agg_yaml_table_row(out, item, e->written, e->created, e->accept.meta_version, e->include);
+		agg_yaml_table_row(out, item, e->written, e->keys, e->created, e->accept.meta_version, e->include);
 		return;
 	}
 	if (e->written == 0)
@@ -132,8 +132,16 @@ void agg_encode_begin(struct agg_encoder *e, struct km_buf *out)
 	}
 }
 
+/* Which columns a table has is for its first row to say, as upstream. */
+static void note_keys(struct agg_encoder *e, const struct agg_item *item)
+{
+	if (e->written == 0 && e->accept.form == AGG_FORM_TABLE)
+		e->keys = agg_table_keys(item);
+}
+
 void agg_encode_item(struct agg_encoder *e, struct km_buf *out, const struct agg_item *item)
 {
+	note_keys(e, item);
 	e->json.out = out;
 	switch (e->accept.media) {
 	case AGG_MEDIA_JSON:
@@ -219,6 +227,7 @@ static void single_proto(struct agg_encoder *e, struct km_buf *out, const struct
 
 void agg_encode_single(struct agg_encoder *e, struct km_buf *out, const struct agg_item *item)
 {
+	note_keys(e, item);
 	switch (e->accept.media) {
 	case AGG_MEDIA_JSON:
 		single_json(e, out, item);

@@ -18,6 +18,7 @@ struct agg_encoder {
 	int64_t created_s; /* creationTimestamp: the time of the request, as upstream */
 	char created[40];
 	size_t written;
+	unsigned keys; /* of a table's columns, bits of enum agg_key */
 };
 
 /* pretty counts for JSON only. */

@@ -8,15 +8,21 @@
 #include "aggregator/histogram.h"
 #include "aggregator/view.h"
 #include "core/json.h"
+#include "kube/quantity.h"
 
 /* Containers of a pod that can be served: those of the record, and some that only the kubelet knows. */
 #define AGG_ITEM_CONTAINERS_MAX (KUBE_POD_CONTAINERS_MAX + 64)
 
+/* The keys of "usage", in their order. The last two are there when the kubelet told. */
+enum agg_key { AGG_KEY_CPU, AGG_KEY_STORAGE, AGG_KEY_MEMORY, AGG_KEY_SWAP, AGG_KEYS };
+extern const char *const agg_key_names[AGG_KEYS];
+/* The quantity of a key; false: there is none. */
+bool agg_usage_text(const struct agg_usage *usage, enum agg_key key, char out[KM_QUANTITY_TEXT_MAX]);
+
 struct agg_item {
 	const char *kind, *namespace_, *name; /* borrowed from the record; namespace_ NULL for a node */
 	const struct kube_labels *labels;
-	uint64_t cpu_nanocores, mem_bytes; /* a pod's: sums over its containers */
-	int64_t timestamp_ns, window_ns;   /* a pod's: those of the container whose sample is the oldest */
+	struct agg_usage usage; /* a pod's: sums over its containers; the time of the one whose sample is the oldest */
 	size_t n_containers;
 	struct agg_container_usage containers[AGG_ITEM_CONTAINERS_MAX]; /* in the order of the pod's spec */
 };

@@ -7,7 +7,6 @@
 
 #include "core/clock.h"
 #include "core/proto.h"
-#include "kube/quantity.h"
 
 /* Field numbers, as in the generated.proto of the package named. */
 enum { UNKNOWN_TYPE = 1, UNKNOWN_RAW, UNKNOWN_CONTENT_ENCODING, UNKNOWN_CONTENT_TYPE }; /* runtime */
@@ -104,14 +103,13 @@ static void write_quantity(struct km_buf *out, unsigned field, const char *name,
 	km_proto_end(out, entry);
 }
 
-static void write_usage(struct km_buf *out, unsigned field, uint64_t nanocores, uint64_t bytes)
+static void write_usage(struct km_buf *out, unsigned field, const struct agg_usage *usage)
 {
 	char text[KM_QUANTITY_TEXT_MAX];
 
-	km_quantity_format_cpu(nanocores, text);
-	write_quantity(out, field, "cpu", text);
-	km_quantity_format_memory(bytes, text);
-	write_quantity(out, field, "memory", text);
+	for (unsigned key = 0; key < AGG_KEYS; key++)
+		if (agg_usage_text(usage, key, text))
+			write_quantity(out, field, agg_key_names[key], text);
 }
 
 static void write_containers(struct km_buf *out, const struct agg_item *item)
@@ -121,7 +119,7 @@ static void write_containers(struct km_buf *out, const struct agg_item *item)
 		size_t container = km_proto_begin(out, ITEM_USAGE_OR_PARTS);
 
 		km_proto_str(out, CONTAINER_NAME, c->name);
-		write_usage(out, CONTAINER_USAGE, c->usage.cpu_nanocores, c->usage.mem_bytes);
+		write_usage(out, CONTAINER_USAGE, &c->usage);
 		km_proto_end(out, container);
 	}
 }
@@ -133,14 +131,14 @@ void agg_item_write_proto(struct km_buf *out, const struct agg_item *item, int64
 	write_metadata(out, item, created_s);
 	if (partial)
 		return;
-	write_time(out, ITEM_TIMESTAMP, item->timestamp_ns / KM_NSEC_PER_SEC);
+	write_time(out, ITEM_TIMESTAMP, item->usage.timestamp_ns / KM_NSEC_PER_SEC);
 	window = km_proto_begin(out, ITEM_WINDOW);
-	km_proto_int(out, DURATION_NS, item->window_ns);
+	km_proto_int(out, DURATION_NS, item->usage.window_ns);
 	km_proto_end(out, window);
 	if (item->namespace_)
 		write_containers(out, item);
 	else
-		write_usage(out, ITEM_USAGE_OR_PARTS, item->cpu_nanocores, item->mem_bytes);
+		write_usage(out, ITEM_USAGE_OR_PARTS, &item->usage);
 }
 
 void agg_item_write_proto_element(struct km_buf *out, const struct agg_item *item, int64_t created_s, bool partial)

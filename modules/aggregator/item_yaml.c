@@ -81,16 +81,15 @@ static void metadata(struct place *p, const struct agg_item *item, const char *c
 	p->at -= 2;
 }
 
-static void usage(struct place *p, uint64_t nanocores, uint64_t bytes)
+static void usage(struct place *p, const struct agg_usage *u)
 {
 	char quantity[KM_QUANTITY_TEXT_MAX];
 
 	open_key(p, "usage");
 	p->at += 2;
-	km_quantity_format_cpu(nanocores, quantity);
-	entry(p, "cpu", quantity);
-	km_quantity_format_memory(bytes, quantity);
-	entry(p, "memory", quantity);
+	for (unsigned key = 0; key < AGG_KEYS; key++)
+		if (agg_usage_text(u, key, quantity))
+			entry(p, agg_key_names[key], quantity);
 	p->at -= 2;
 }
 
@@ -104,7 +103,7 @@ static void containers(struct place *p, const struct agg_item *item)
 
 		p->dash = true;
 		entry(p, "name", c->name);
-		usage(p, c->usage.cpu_nanocores, c->usage.mem_bytes);
+		usage(p, &c->usage);
 	}
 	p->at -= 2;
 }
@@ -120,8 +119,8 @@ static void whole(struct place *p, const struct agg_item *item, const char *crea
 {
 	char timestamp[KM_RFC3339_TEXT_MAX], window[KM_DURATION_TEXT_MAX];
 
-	km_rfc3339_format(item->timestamp_ns, timestamp);
-	km_duration_format(item->window_ns, window);
+	km_rfc3339_format(item->usage.timestamp_ns, timestamp);
+	km_duration_format(item->usage.window_ns, window);
 	if (typed)
 		entry(p, "apiVersion", AGG_GROUP_VERSION);
 	if (item->namespace_)
@@ -131,7 +130,7 @@ static void whole(struct place *p, const struct agg_item *item, const char *crea
 	metadata(p, item, created);
 	entry(p, "timestamp", timestamp);
 	if (!item->namespace_)
-		usage(p, item->cpu_nanocores, item->mem_bytes);
+		usage(p, &item->usage);
 	entry(p, "window", window);
 }
 
@@ -171,16 +170,18 @@ void agg_yaml_table_begin(struct km_buf *out, const char *meta_version)
 	entry(&(struct place){.out = out}, "apiVersion", meta_version);
 }
 
-static void columns(struct km_buf *out)
+static void columns(struct km_buf *out, unsigned keys)
 {
+	struct agg_table_column all[AGG_TABLE_COLUMNS_MAX];
+	size_t n = agg_table_columns(keys, all);
 	struct place p = {.out = out, .at = 2};
 
 	km_buf_adds(out, "columnDefinitions:\n");
-	for (size_t i = 0; i < AGG_TABLE_COLUMNS; i++) {
+	for (size_t i = 0; i < n; i++) {
 		p.dash = true;
-		entry(&p, "description", agg_table_columns[i].description);
-		entry(&p, "format", agg_table_columns[i].format);
-		entry(&p, "name", agg_table_columns[i].name);
+		entry(&p, "description", all[i].description);
+		entry(&p, "format", all[i].format);
+		entry(&p, "name", all[i].name);
 		km_buf_adds(out, "  priority: 0\n");
 		entry(&p, "type", "string");
 	}
@@ -195,30 +196,32 @@ static void cell(struct place *p, const char *value)
 	km_buf_addc(p->out, '\n');
 }
 
-static void cells(struct place *p, const struct agg_item *item)
+static void cells(struct place *p, const struct agg_item *item, unsigned keys)
 {
-	char cpu[KM_QUANTITY_TEXT_MAX], memory[KM_QUANTITY_TEXT_MAX], window[KM_DURATION_TEXT_MAX];
+	char quantity[KM_QUANTITY_TEXT_MAX], window[KM_DURATION_TEXT_MAX];
 
-	km_quantity_format_cpu(item->cpu_nanocores, cpu);
-	km_quantity_format_memory(item->mem_bytes, memory);
-	km_duration_format(item->window_ns, window);
 	open_key(p, "cells");
 	p->at += 2;
 	cell(p, item->name);
-	cell(p, cpu);
-	cell(p, memory);
+	for (unsigned key = 0; key < AGG_KEYS; key++) {
+		if (!(keys & 1u << key))
+			continue;
+		agg_table_cell(item, key, quantity);
+		cell(p, quantity);
+	}
+	km_duration_format(item->usage.window_ns, window);
 	cell(p, window);
 	p->at -= 2;
 }
 
-void agg_yaml_table_row(struct km_buf *out, const struct agg_item *item, size_t n, const char *created,
+void agg_yaml_table_row(struct km_buf *out, const struct agg_item *item, size_t n, unsigned keys, const char *created,
 	const char *meta_version, enum agg_include include)
 {
 	struct place p = {.out = out, .at = 2, .dash = true};
 
 	if (n == 0)
-		columns(out);
-	cells(&p, item);
+		columns(out, keys);
+	cells(&p, item, keys);
 	if (include == AGG_INCLUDE_NONE) {
 		km_buf_adds(out, "  object: null\n");
 		return;

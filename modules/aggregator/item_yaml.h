@@ -19,7 +19,7 @@ void agg_yaml_list_end(struct km_buf *out, const char *kind, size_t n);
 
 /* A Table: begin, any number of rows, end; as in table.h. */
 void agg_yaml_table_begin(struct km_buf *out, const char *meta_version);
-void agg_yaml_table_row(struct km_buf *out, const struct agg_item *item, size_t n, const char *created,
+void agg_yaml_table_row(struct km_buf *out, const struct agg_item *item, size_t n, unsigned keys, const char *created,
 	const char *meta_version, enum agg_include include);
 void agg_yaml_table_end(struct km_buf *out, size_t n);
 

@@ -5,13 +5,15 @@
  */
 #pragma once
 
-#include "core/base.h"
+#include "aggregator/gauges.h"
 
 enum agg_series {
 	AGG_NODE_CPU,    /* cumulative, ns */
 	AGG_NODE_MEMORY, /* working set, bytes */
+	AGG_NODE_SWAP,   /* bytes; kubelets from 1.28 on, and only they */
 	AGG_CONTAINER_CPU,
 	AGG_CONTAINER_MEMORY,
+	AGG_CONTAINER_SWAP,
 	AGG_CONTAINER_START,  /* ns since 1970 */
 	AGG_CONTAINER_LISTED, /* no figure: the container is there, but a line of it could not be used */
 	AGG_SCRAPE_ERROR, /* scrape_error / resource_scrape_error: the kubelet could not get its figures (value 1) */
@@ -49,6 +51,7 @@ struct agg_usage {
 	uint64_t mem_bytes;
 	int64_t timestamp_ns; /* end of the window: the newer point's CPU time */
 	int64_t window_ns;
+	struct agg_gauges more;
 };
 
 /*

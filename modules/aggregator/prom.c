@@ -21,9 +21,11 @@ static const struct family {
 } families[] = {
 	{SERIES("container_cpu_usage_seconds_total"), AGG_CONTAINER_CPU, 9, true},
 	{SERIES("container_memory_working_set_bytes"), AGG_CONTAINER_MEMORY, 0, true},
+	{SERIES("container_swap_usage_bytes"), AGG_CONTAINER_SWAP, 0, true},
 	{SERIES("container_start_time_seconds"), AGG_CONTAINER_START, 9, true},
 	{SERIES("node_cpu_usage_seconds_total"), AGG_NODE_CPU, 9, false},
 	{SERIES("node_memory_working_set_bytes"), AGG_NODE_MEMORY, 0, false},
+	{SERIES("node_swap_usage_bytes"), AGG_NODE_SWAP, 0, false},
 	{SERIES("resource_scrape_error"), AGG_SCRAPE_ERROR, 0, false},
 	{SERIES("scrape_error"), AGG_SCRAPE_ERROR, 0, false},
 };

@@ -33,6 +33,7 @@ int agg_rate(const struct agg_point *earlier, const struct agg_point *later, str
 		.mem_bytes = later->mem_bytes,
 		.timestamp_ns = later->cpu_ts_ns,
 		.window_ns = window,
+		.more = {AGG_ABSENT, AGG_ABSENT},
 	};
 	return 0;
 }

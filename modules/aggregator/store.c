@@ -26,7 +26,8 @@ struct container {
 	struct report *report;
 	const char *name; /* interned */
 	struct agg_pair pair;
-	uint32_t index; /* in its node's order */
+	uint32_t index;  /* in its node's order */
+	uint32_t gauges; /* place in the store's table, 0: none */
 };
 
 /* A pod as one node reports it. */
@@ -50,6 +51,7 @@ struct pod {
 struct node {
 	const char *name; /* interned */
 	struct agg_pair pair;
+	struct agg_gauges gauges;
 	struct container **order; /* owned, with the containers */
 	uint32_t n, cap;
 	int64_t committed_ns; /* wall clock of the last good scrape, 0: none */
@@ -57,7 +59,8 @@ struct node {
 
 struct incoming {
 	struct agg_point point;
-	uint32_t turn; /* the how-manieth container of this scrape, from 1; 0: not seen */
+	uint64_t swap_bytes; /* or AGG_ABSENT */
+	uint32_t turn;       /* the how-manieth container of this scrape, from 1; 0: not seen */
 };
 
 struct agg_store {
@@ -66,11 +69,13 @@ struct agg_store {
 	struct km_map pods;  /* pod_key -> pod */
 	int64_t max_age_ns, max_window_ns;
 	size_t n_containers;
+	struct agg_gauge_table gauges; /* of containers */
 	struct agg_store_stats stats;
 
 	/* the scrape under way */
 	struct node *filling;
 	struct agg_point node_point;
+	uint64_t node_swap_bytes;                /* or AGG_ABSENT */
 	struct incoming *incoming;               /* owned; by place in the node's order */
 	struct container **sorted;               /* owned; scratch of the same size */
 	uint32_t room;                           /* of both */
@@ -193,6 +198,8 @@ static struct report *need_report(struct agg_store *s, const struct agg_line *li
 	return r;
 }
 
+static const struct agg_gauges nothing = {AGG_ABSENT, AGG_ABSENT};
+
 static void free_container(struct agg_store *s, struct container *c)
 {
 	struct container **at = &c->report->first;
@@ -203,6 +210,7 @@ static void free_container(struct agg_store *s, struct container *c)
 	c->report->n--;
 	leave_report(s, c->report);
 	km_istr_unref(s->in, c->name);
+	agg_gauges_set(&s->gauges, &c->gauges, nothing);
 	free(c);
 	s->n_containers--;
 }
@@ -229,6 +237,7 @@ void agg_store_free(struct agg_store *s)
 		free_node(s, e->value);
 	km_map_free(&s->nodes);
 	km_map_free(&s->pods);
+	agg_gauges_free(&s->gauges);
 	free(s->incoming);
 	free(s->sorted);
 	free(s);
@@ -247,6 +256,7 @@ static struct node *new_node(struct agg_store *s, const char *name)
 
 	if (!n)
 		return NULL;
+	n->gauges = nothing;
 	n->name = km_intern(s->in, name, strlen(name));
 	if (!n->name || km_map_put(&s->nodes, &n->name, sizeof(n->name), n, NULL) < 0) {
 		free_node(s, n);
@@ -296,6 +306,8 @@ static int make_room(struct agg_store *s, struct node *n)
 	return 0;
 }
 
+static const struct incoming not_seen = {.swap_bytes = AGG_ABSENT};
+
 int agg_store_begin(struct agg_store *s, const char *name)
 {
 	struct node *n = find_node(s, name);
@@ -305,12 +317,14 @@ int agg_store_begin(struct agg_store *s, const char *name)
 		return -ENOMEM;
 	s->filling = n;
 	s->node_point = (struct agg_point){0};
+	s->node_swap_bytes = AGG_ABSENT;
 	s->n_known = n->n;
 	s->turns = 0;
 	s->disordered = false;
 	s->refused = 0;
 	memset(s->expected, 0, sizeof(s->expected));
-	memset(s->incoming, 0, n->n * sizeof(*s->incoming));
+	for (uint32_t i = 0; i < n->n; i++)
+		s->incoming[i] = not_seen;
 	return 0;
 }
 
@@ -349,7 +363,7 @@ static struct container *new_container(struct agg_store *s, const struct agg_lin
 	s->n_containers++;
 	c->index = n->n++;
 	n->order[c->index] = c;
-	s->incoming[c->index] = (struct incoming){0};
+	s->incoming[c->index] = not_seen;
 	return c;
 }
 
@@ -421,7 +435,7 @@ static bool note_seen(struct agg_store *s, uint32_t index)
 }
 
 /* The same figure twice in one reply (a cgroup that lingers, spec 7 row 9): the newer one. */
-static void set(struct agg_point *p, const struct agg_line *line)
+static void set(struct agg_point *p, uint64_t *swap_bytes, const struct agg_line *line)
 {
 	switch (line->series) {
 	case AGG_NODE_CPU:
@@ -437,6 +451,10 @@ static void set(struct agg_point *p, const struct agg_line *line)
 			break;
 		p->mem_ts_ns = line->timestamp_ns;
 		p->mem_bytes = line->value;
+		break;
+	case AGG_NODE_SWAP:
+	case AGG_CONTAINER_SWAP:
+		*swap_bytes = line->value;
 		break;
 	case AGG_CONTAINER_START:
 		p->start_ns = KM_MAX(p->start_ns, (int64_t)line->value);
@@ -454,12 +472,12 @@ void agg_store_line(const struct agg_line *line, void *store)
 
 	s->stats.lines_total += line->series != AGG_CONTAINER_LISTED;
 	if (line->series < AGG_CONTAINER_CPU || line->series > AGG_CONTAINER_LISTED) {
-		set(&s->node_point, line);
+		set(&s->node_point, &s->node_swap_bytes, line);
 		return;
 	}
 	c = container_of(s, line);
 	if (c && note_seen(s, c->index))
-		set(&s->incoming[c->index].point, line);
+		set(&s->incoming[c->index].point, &s->incoming[c->index].swap_bytes, line);
 	else
 		s->stats.lines_skipped_total++;
 }
@@ -484,11 +502,24 @@ static void add_point(struct agg_store *s, struct agg_pair *pair, const struct a
 	}
 }
 
+/* Swap is as the last scrape says: no figure is no figure. */
+static void keep_swap(struct agg_store *s, struct container *c, uint64_t bytes)
+{
+	struct agg_gauges g;
+
+	if (bytes == AGG_ABSENT && !c->gauges)
+		return;
+	g = agg_gauges_get(&s->gauges, c->gauges);
+	g.swap_bytes = bytes;
+	agg_gauges_set(&s->gauges, &c->gauges, g);
+}
+
 size_t agg_store_commit(struct agg_store *s, int64_t now_ns)
 {
 	struct node *n = s->filling;
 
 	add_point(s, &n->pair, &s->node_point, now_ns);
+	n->gauges.swap_bytes = s->node_swap_bytes;
 	for (uint32_t i = 0; i < n->n; i++) {
 		const struct incoming *in = &s->incoming[i];
 
@@ -497,6 +528,7 @@ size_t agg_store_commit(struct agg_store *s, int64_t now_ns)
 			continue;
 		}
 		add_point(s, &n->order[i]->pair, &in->point, now_ns);
+		keep_swap(s, n->order[i], in->swap_bytes);
 		s->sorted[in->turn - 1] = n->order[i];
 	}
 	if (s->disordered || n->n != s->turns) {
@@ -541,7 +573,10 @@ int agg_store_node(struct agg_store *s, const char *name, int64_t now_ns, struct
 {
 	const struct node *n = find_node(s, name);
 
-	return n ? usage_of(s, n, &n->pair, now_ns, ret) : -ENOENT;
+	if (!n || usage_of(s, n, &n->pair, now_ns, ret) < 0)
+		return -ENOENT;
+	ret->more = n->gauges;
+	return 0;
 }
 
 static const struct report *newest_report(const struct pod *p)
@@ -608,6 +643,7 @@ size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *po
 			return 0;
 		if (found == max)
 			continue;
+		one.usage.more = agg_gauges_get(&s->gauges, c->gauges);
 		for (at = found++; at > 0 && comes_before(&one, place, &out[at - 1], places[at - 1]); at--) {
 			out[at] = out[at - 1];
 			places[at] = places[at - 1];

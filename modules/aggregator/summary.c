@@ -69,12 +69,14 @@ static bool figure(struct walk *w, json_t *part, const char *key, enum agg_serie
 	return true;
 }
 
-/* CPU and memory of a node or container, each with its own time. */
-static void usage(struct walk *w, json_t *object, struct agg_line *line, enum agg_series cpu, enum agg_series memory)
+/* CPU, memory and swap of a node or container, each with its own time. */
+static void usage(struct walk *w, json_t *object, struct agg_line *line, enum agg_series cpu, enum agg_series memory,
+	enum agg_series swap)
 {
 	bool cpu_ok = figure(w, json_object_get(object, "cpu"), "usageCoreNanoSeconds", cpu, line),
 	     memory_ok = figure(w, json_object_get(object, "memory"), "workingSetBytes", memory, line);
 
+	(void)figure(w, json_object_get(object, "swap"), "swapUsageBytes", swap, line);
 	if ((!cpu_ok || !memory_ok) && line->container) {
 		line->series = AGG_CONTAINER_LISTED;
 		w->fn(line, w->arg);
@@ -100,7 +102,7 @@ static void container(struct walk *w, json_t *object, struct agg_line *line)
 		w->stats.skipped++;
 		return;
 	}
-	usage(w, object, line, AGG_CONTAINER_CPU, AGG_CONTAINER_MEMORY);
+	usage(w, object, line, AGG_CONTAINER_CPU, AGG_CONTAINER_MEMORY, AGG_CONTAINER_SWAP);
 	switch (time_at(w, object, "startTime", &start)) {
 	case GOOD:
 		line->series = AGG_CONTAINER_START;
@@ -166,7 +168,7 @@ int agg_summary_parse(const char *text, size_t len, int64_t request_ns, agg_line
 		json_decref(root);
 		return km_fail(err, -EBADMSG, "the reply has no \"node\": it is no stats summary");
 	}
-	usage(&w, node, &line, AGG_NODE_CPU, AGG_NODE_MEMORY);
+	usage(&w, node, &line, AGG_NODE_CPU, AGG_NODE_MEMORY, AGG_NODE_SWAP);
 	json_array_foreach(json_object_get(root, "pods"), i, p)
 	{
 		pod(&w, p);

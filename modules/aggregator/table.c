@@ -6,14 +6,35 @@
 #include <string.h>
 
 #include "core/timetext.h"
-#include "kube/quantity.h"
 
-const struct agg_table_column agg_table_columns[AGG_TABLE_COLUMNS] = {
-	{"Name", "name", "Name of the resource"},
-	{"cpu", "quantity", ""},
-	{"memory", "quantity", ""},
-	{"Window", "duration", ""},
-};
+unsigned agg_table_keys(const struct agg_item *item)
+{
+	char text[KM_QUANTITY_TEXT_MAX];
+	unsigned keys = 0;
+
+	for (unsigned key = 0; key < AGG_KEYS; key++)
+		if (agg_usage_text(&item->usage, key, text))
+			keys |= 1u << key;
+	return keys;
+}
+
+size_t agg_table_columns(unsigned keys, struct agg_table_column out[AGG_TABLE_COLUMNS_MAX])
+{
+	size_t n = 0;
+
+	out[n++] = (struct agg_table_column){"Name", "name", "Name of the resource"};
+	for (unsigned key = 0; key < AGG_KEYS; key++)
+		if (keys & 1u << key)
+			out[n++] = (struct agg_table_column){agg_key_names[key], "quantity", ""};
+	out[n++] = (struct agg_table_column){"Window", "duration", ""};
+	return n;
+}
+
+void agg_table_cell(const struct agg_item *item, enum agg_key key, char out[KM_QUANTITY_TEXT_MAX])
+{
+	if (!agg_usage_text(&item->usage, key, out))
+		memcpy(out, "0", 2);
+}
 
 int agg_table_include(const char *text, enum agg_include *ret, struct km_err *err)
 {
@@ -42,48 +63,53 @@ void agg_table_begin(struct km_json *j, const char *meta_version)
 	km_json_end_object(j);
 }
 
-static void write_columns(struct km_json *j)
+static void write_columns(struct km_json *j, unsigned keys)
 {
+	struct agg_table_column columns[AGG_TABLE_COLUMNS_MAX];
+	size_t n = agg_table_columns(keys, columns);
+
 	km_json_key(j, "columnDefinitions");
 	km_json_array(j);
-	for (size_t i = 0; i < AGG_TABLE_COLUMNS; i++) {
+	for (size_t i = 0; i < n; i++) {
 		km_json_object(j);
-		km_json_kstr(j, "name", agg_table_columns[i].name);
+		km_json_kstr(j, "name", columns[i].name);
 		km_json_kstr(j, "type", "string");
-		km_json_kstr(j, "format", agg_table_columns[i].format);
-		km_json_kstr(j, "description", agg_table_columns[i].description);
+		km_json_kstr(j, "format", columns[i].format);
+		km_json_kstr(j, "description", columns[i].description);
 		km_json_kint(j, "priority", 0);
 		km_json_end_object(j);
 	}
 	km_json_end_array(j);
 }
 
-static void write_cells(struct km_json *j, const struct agg_item *item)
+static void write_cells(struct km_json *j, const struct agg_item *item, unsigned keys)
 {
-	char cpu[KM_QUANTITY_TEXT_MAX], memory[KM_QUANTITY_TEXT_MAX], window[KM_DURATION_TEXT_MAX];
+	char quantity[KM_QUANTITY_TEXT_MAX], window[KM_DURATION_TEXT_MAX];
 
-	km_quantity_format_cpu(item->cpu_nanocores, cpu);
-	km_quantity_format_memory(item->mem_bytes, memory);
-	km_duration_format(item->window_ns, window);
 	km_json_key(j, "cells");
 	km_json_array(j);
 	km_json_str(j, item->name);
-	km_json_str(j, cpu);
-	km_json_str(j, memory);
+	for (unsigned key = 0; key < AGG_KEYS; key++) {
+		if (!(keys & 1u << key))
+			continue;
+		agg_table_cell(item, key, quantity);
+		km_json_str(j, quantity);
+	}
+	km_duration_format(item->usage.window_ns, window);
 	km_json_str(j, window);
 	km_json_end_array(j);
 }
 
-void agg_table_row(struct km_json *j, const struct agg_item *item, size_t n, const char *created,
+void agg_table_row(struct km_json *j, const struct agg_item *item, size_t n, unsigned keys, const char *created,
 	const char *meta_version, enum agg_include include)
 {
 	if (n == 0) {
-		write_columns(j);
+		write_columns(j, keys);
 		km_json_key(j, "rows");
 		km_json_array(j);
 	}
 	km_json_object(j);
-	write_cells(j, item);
+	write_cells(j, item, keys);
 	km_json_key(j, "object");
 	switch (include) {
 	case AGG_INCLUDE_METADATA:

@@ -47,8 +47,8 @@ static int read_pod(const struct kube_pod *pod, void *arg, struct km_pod_usage *
 			.memory_bytes = r->item.containers[i].usage.mem_bytes,
 		};
 	*ret = (struct km_pod_usage){
-		.time_ns = r->item.timestamp_ns,
-		.window_ns = r->item.window_ns,
+		.time_ns = r->item.usage.timestamp_ns,
+		.window_ns = r->item.usage.window_ns,
 		.containers = r->containers,
 		.n_containers = r->item.n_containers,
 	};

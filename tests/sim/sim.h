@@ -59,6 +59,7 @@ struct sim {
 	uint16_t kubelet_port, api_port;
 	const char *out;                /* folder for what the daemon needs */
 	bool summary_only;              /* kubelets without /metrics/resource */
+	bool swap;                      /* kubelets tell how much is swapped out */
 	const char *const *autoscaling; /* served versions, newest first; NULL-terminated */
 	const char *const *allowed;     /* users whom reviews allow everything; NULL-terminated; NULL: all */
 	uint8_t *kubelet_faults;        /* one a node */

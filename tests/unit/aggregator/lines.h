@@ -16,8 +16,10 @@ static inline const char *lines_series(enum agg_series series)
 	static const char *const names[] = {
 		[AGG_NODE_CPU] = "node-cpu",
 		[AGG_NODE_MEMORY] = "node-mem",
+		[AGG_NODE_SWAP] = "node-swap",
 		[AGG_CONTAINER_CPU] = "cpu",
 		[AGG_CONTAINER_MEMORY] = "mem",
+		[AGG_CONTAINER_SWAP] = "swap",
 		[AGG_CONTAINER_START] = "start",
 		[AGG_CONTAINER_LISTED] = "listed",
 		[AGG_SCRAPE_ERROR] = "error",

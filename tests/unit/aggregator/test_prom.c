@@ -47,6 +47,10 @@ static const struct {
 		false},
 	{"container_memory_working_set_bytes{namespace=\"n\",pod=\"p\",container=\"c\",bad=\"x\\\"y\"} 5\n",
 		"mem n/p/c 5\n", 0, false},
+	{"container_swap_usage_bytes" L " 4.096e+03\nnode_swap_usage_bytes 0 1795410089907\npod_swap_usage_bytes" L
+	 " 5\n",
+		"swap n/p/c 4096\nnode-swap 0 @1795410089907000000\n", 0, false},
+	{"container_swap_usage_bytes" L " -1\ncontainer_swap_limit_bytes" L " 5\n", "listed n/p/c\n", 1, false},
 	/* bad labels */
 	{"container_memory_working_set_bytes 5\n", "", 1, false},
 	{"container_memory_working_set_bytes{namespace=\"n\",pod=\"p\"} 5\n", "", 1, false},

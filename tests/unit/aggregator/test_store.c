@@ -387,6 +387,84 @@ static void test_limits(void **state)
 	}
 }
 
+/* ---- swap ---- */
+
+/* A scrape of two containers that have used 1 s more each, with swap of this many bytes; -1: not a word of it.
+ */
+static void scrape_swap(double at, int64_t main_bytes, int64_t side_bytes, int64_t node_bytes)
+{
+	char text[64];
+
+	assert_int_equal(agg_store_begin(store, "n"), 0);
+	snprintf(text, sizeof(text), "p/main=%g p/side=%g", at, at);
+	fill(text, at);
+	line(AGG_NODE_CPU, NULL, NULL, (uint64_t)(at * 1e9), AT(at));
+	line(AGG_NODE_MEMORY, NULL, NULL, 8192, AT(at));
+	if (main_bytes >= 0)
+		line(AGG_CONTAINER_SWAP, "p", "main", (uint64_t)main_bytes, AT(at));
+	if (side_bytes >= 0)
+		line(AGG_CONTAINER_SWAP, "p", "side", (uint64_t)side_bytes, AT(at));
+	if (node_bytes >= 0)
+		line(AGG_NODE_SWAP, NULL, NULL, (uint64_t)node_bytes, AT(at));
+	assert_int_equal(agg_store_commit(store, AT(at)), 0);
+}
+
+static void expect_swap(double now, int64_t main_bytes, int64_t side_bytes, int64_t node_bytes)
+{
+	struct agg_container_usage found[2];
+	struct agg_usage u;
+
+	assert_int_equal(agg_store_pod(store, "ns", "p", "n", NULL, 0, AT(now), found, 2), 2);
+	assert_string_equal(found[0].name, "main");
+	assert_int_equal(found[0].usage.more.swap_bytes, (uint64_t)main_bytes);
+	assert_int_equal(found[1].usage.more.swap_bytes, (uint64_t)side_bytes);
+	assert_int_equal(agg_store_node(store, "n", AT(now), &u), 0);
+	assert_int_equal(u.more.swap_bytes, (uint64_t)node_bytes);
+}
+
+static void test_swap(void **state)
+{
+	scrape_swap(0, 4096, -1, 8192);
+	scrape_swap(15, 0, -1, 0); /* nothing swapped out is something to say */
+	expect_swap(15, 0, -1, 0);
+	scrape_swap(30, 4096, 12288, -1);
+	expect_swap(30, 4096, 12288, -1);
+	/* a newer kubelet's figure is not kept beyond the kubelet */
+	scrape_swap(45, -1, 8192, 5);
+	expect_swap(45, -1, 8192, 5);
+	/* places are given back, also by containers that are gone, and used again */
+	scrape_swap(60, 1, 2, 3);
+	expect_swap(60, 1, 2, 3);
+	scrape("n", 75, "q/main=1");
+	scrape("n", 76, "p/main=1 p/side=1");
+	scrape_swap(90, 5, 6, 7);
+	expect_swap(90, 5, 6, 7);
+}
+
+static void test_gauges(void **state)
+{
+	struct agg_gauge_table t = {0};
+	uint32_t places[200] = {0}, highest;
+
+	for (uint32_t i = 0; i < 200; i++) {
+		agg_gauges_set(&t, &places[i], (struct agg_gauges){i, i % 2 ? AGG_ABSENT : 2 * i});
+		assert_true(places[i] > 0);
+	}
+	highest = t.n;
+	for (uint32_t round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < 200; i += 3)
+			agg_gauges_set(&t, &places[i], (struct agg_gauges){AGG_ABSENT, AGG_ABSENT});
+		for (uint32_t i = 0; i < 200; i++)
+			assert_int_equal(agg_gauges_get(&t, places[i]).swap_bytes, i % 3 ? i : AGG_ABSENT);
+		for (uint32_t i = 0; i < 200; i += 3)
+			agg_gauges_set(&t, &places[i], (struct agg_gauges){i, AGG_ABSENT});
+	}
+	for (uint32_t i = 0; i < 200; i++)
+		assert_int_equal(agg_gauges_get(&t, places[i]).swap_bytes, i);
+	assert_int_equal(t.n, highest);
+	agg_gauges_free(&t);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -405,6 +483,8 @@ int main(void)
 		TEST(test_reset),
 		TEST(test_bad_names),
 		TEST(test_limits),
+		TEST(test_swap),
+		cmocka_unit_test(test_gauges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,11 @@ static const struct {
 	/* no time: the request's; zero is a value */
 	{POD("{\"name\":\"c\",\"cpu\":{\"usageCoreNanoSeconds\":0},\"memory\":{\"workingSetBytes\":0}}"),
 		"cpu n/p/c 0\nmem n/p/c 0\n", 0},
+	{POD("{\"name\":\"c\",\"swap\":{\"swapUsageBytes\":4096,\"swapAvailableBytes\":7}}"), "swap n/p/c 4096\n", 0},
+	{"{\"node\":{\"swap\":{\"swapUsageBytes\":0}}}", "node-swap 0\n", 0},
+	/* swap that cannot be read hides nothing else */
+	{POD("{\"name\":\"c\",\"cpu\":{\"usageCoreNanoSeconds\":7},\"swap\":{\"swapUsageBytes\":-1}}"), "cpu n/p/c 7\n",
+		1},
 	/* nothing there */
 	{POD("{\"name\":\"c\"}"), "", 0},
 	{POD("{\"name\":\"c\",\"startTime\":null,\"cpu\":null,\"memory\":{\"workingSetBytes\":null}}"), "", 0},
