@@ -107,7 +107,7 @@ const char *agg_media_type(enum agg_media m)
 }
 
 /* The first encoding on offer that a clause names; wildcards mean JSON. */
-static bool encoded(const struct clause *c, enum agg_offer offer, enum agg_media *ret)
+static bool encoded(const struct clause *c, enum agg_media *ret)
 {
 	*ret = AGG_MEDIA_JSON;
 	if (is(c->type, "*"))
@@ -119,7 +119,7 @@ static bool encoded(const struct clause *c, enum agg_offer offer, enum agg_media
 	for (size_t i = 0; i < KM_ARRAY_LEN(media); i++)
 		if (is(c->subtype, media[i].subtype)) {
 			*ret = (enum agg_media)i;
-			return i != AGG_MEDIA_PROTOBUF || offer >= AGG_OFFER_STATUS;
+			return true;
 		}
 	return false;
 }
@@ -129,8 +129,7 @@ static bool transformed(const struct clause *c, enum agg_offer offer, struct agg
 {
 	if (is(c->group, "apidiscovery.k8s.io")) {
 		ret->form = AGG_FORM_AGGREGATED;
-		return offer == AGG_OFFER_GROUPS && ret->media == AGG_MEDIA_JSON &&
-		       is(c->as, "APIGroupDiscoveryList") && is(c->version, "v2");
+		return offer == AGG_OFFER_GROUPS && is(c->as, "APIGroupDiscoveryList") && is(c->version, "v2");
 	}
 	if (!is(c->group, "meta.k8s.io") || (offer != AGG_OFFER_OBJECT && offer != AGG_OFFER_LIST))
 		return false;
@@ -150,8 +149,7 @@ static bool suits(const struct clause *c, enum agg_offer offer, struct agg_accep
 {
 	struct agg_accept a = {.form = AGG_FORM_PLAIN, .meta_version = "meta.k8s.io/v1", .pretty = c->pretty};
 
-	if (c->malformed || c->weight == 0 || !encoded(c, offer, &a.media) ||
-		(c->as.n > 0 && !transformed(c, offer, &a)))
+	if (c->malformed || c->weight == 0 || !encoded(c, &a.media) || (c->as.n > 0 && !transformed(c, offer, &a)))
 		return false;
 	*ret = a;
 	return true;

@@ -18,7 +18,7 @@ enum agg_form {
 
 enum agg_media { AGG_MEDIA_JSON, AGG_MEDIA_YAML, AGG_MEDIA_PROTOBUF };
 
-/* What stands at the place that was asked for: discovery comes as JSON and YAML, all else as protobuf too. */
+/* What stands at the place that was asked for; each comes in all encodings. */
 enum agg_offer { AGG_OFFER_DOCUMENT, AGG_OFFER_GROUPS, AGG_OFFER_STATUS, AGG_OFFER_OBJECT, AGG_OFFER_LIST };
 
 struct agg_accept {

@@ -7,10 +7,12 @@
 #include "aggregator/api.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "aggregator/causes.h"
 #include "aggregator/discovery_docs.h"
+#include "aggregator/item_yaml.h"
 #include "aggregator/openapi.h"
 #include "aggregator/reply.h"
 #include "aggregator/stream.h"
@@ -157,29 +159,56 @@ static void answer_paths(struct request *q, int code)
 	agg_reply_json(q->http, code, &out);
 }
 
+static void answer_aggregated(struct request *q, enum agg_media media)
+{
+	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX), yaml = KM_BUF_INIT(AGG_REPLY_MAX);
+	char type[128];
+
+	if (media == AGG_MEDIA_PROTOBUF)
+		agg_doc_aggregated_proto(&out);
+	else
+		agg_doc_aggregated(&out, q->pretty);
+	if (media == AGG_MEDIA_YAML && agg_yaml_of_json(&out, &yaml) < 0) {
+		agg_reply_no_memory(q->http);
+		return;
+	}
+	snprintf(type, sizeof(type), "%s;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", agg_media_type(media));
+	agg_reply_tagged(q->http,
+		&(const struct agg_tagged){
+			.etag = q->api->etag, .content_type = type, .cache_control = "public", .vary = true},
+		media == AGG_MEDIA_YAML ? &yaml : &out);
+}
+
 static void answer_groups(struct request *q, const struct agg_accept *accept)
 {
 	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
 
-	if (accept->form != AGG_FORM_AGGREGATED) {
+	if (accept->form == AGG_FORM_AGGREGATED) {
+		answer_aggregated(q, accept->media);
+	} else if (accept->media == AGG_MEDIA_PROTOBUF) {
+		agg_doc_groups_proto(&out, q->api->port);
+		agg_reply_media(q->http, 200, accept->media, &out);
+	} else {
 		agg_doc_groups(&out, q->api->port, q->pretty);
 		agg_reply_document(q->http, 200, accept->media, &out);
-		return;
 	}
-	agg_doc_aggregated(&out, q->pretty);
-	agg_reply_tagged(q->http,
-		&(const struct agg_tagged){.etag = q->api->etag,
-			.content_type = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-			.cache_control = "public",
-			.vary = true},
-		&out);
 }
 
 static void answer_document(struct request *q, const struct agg_accept *accept)
 {
 	_cleanup_buf_ struct km_buf out = KM_BUF_INIT(AGG_REPLY_MAX);
 
-	if (q->route.place == AGG_PLACE_GROUP)
+	bool group = q->route.place == AGG_PLACE_GROUP;
+
+	if (accept->media == AGG_MEDIA_PROTOBUF) {
+		if (group)
+			agg_doc_group_proto(&out);
+		else
+			agg_doc_resources_proto(&out);
+		agg_reply_media(q->http, 200, accept->media, &out);
+		return;
+	}
+	if (group)
 		agg_doc_group(&out, q->pretty);
 	else
 		agg_doc_resources(&out, q->pretty);

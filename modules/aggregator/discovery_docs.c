@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "aggregator/health.h"
+#include "aggregator/item_proto.h"
 #include "aggregator/route.h"
 #include "core/json.h"
+#include "core/proto.h"
 
 /* The two resources. singularName stays empty: clients then guess "nodemetrics" and "podmetrics" and leave `kubectl get
  * node` alone. */
@@ -17,6 +19,8 @@ static const struct resource {
 	const char *name, *kind;
 	bool namespaced;
 } resources[] = {{"nodes", "NodeMetrics", false}, {"pods", "PodMetrics", true}};
+
+static const char *const verbs[] = {"get", "list"};
 
 static const char *const fixed_paths[] = {
 	"/apis",
@@ -45,8 +49,8 @@ static void write_verbs(struct km_json *j)
 {
 	km_json_key(j, "verbs");
 	km_json_array(j);
-	km_json_str(j, "get");
-	km_json_str(j, "list");
+	for (size_t i = 0; i < KM_ARRAY_LEN(verbs); i++)
+		km_json_str(j, verbs[i]);
 	km_json_end_array(j);
 }
 
@@ -208,6 +212,147 @@ int agg_doc_etag(char out[AGG_ETAG_MAX])
 	*o = '\0';
 	return 0;
 }
+
+/* ---- protobuf ---- */
+
+/* Field numbers of meta/v1 and apidiscovery/v2 (generated.proto). */
+enum { GROUPS_GROUP = 1 };
+enum { GROUP_NAME = 1, GROUP_VERSIONS, GROUP_PREFERRED, GROUP_ADDRESSES };
+enum { PAIR_GROUP_VERSION = 1, PAIR_VERSION };
+enum { ADDRESS_CIDR = 1, ADDRESS_SERVER };
+enum { RESOURCES_GROUP_VERSION = 1, RESOURCES_RESOURCE };
+enum {
+	RESOURCE_NAME = 1,
+	RESOURCE_NAMESPACED,
+	RESOURCE_KIND,
+	RESOURCE_VERBS,
+	RESOURCE_SINGULAR = 6,
+	RESOURCE_GROUP = 8,
+	RESOURCE_VERSION,
+	RESOURCE_STORAGE_HASH,
+};
+enum { VERBS_ITEM = 1 };
+enum { LIST_ITEM = 2 };
+enum { DISCOVERY_META = 1, DISCOVERY_VERSIONS };
+enum { VERSION_NAME = 1, VERSION_RESOURCES, VERSION_FRESHNESS };
+enum {
+	DISCOVERED_NAME = 1,
+	DISCOVERED_KIND,
+	DISCOVERED_SCOPE,
+	DISCOVERED_SINGULAR,
+	DISCOVERED_VERBS,
+};
+enum { KIND_GROUP = 1, KIND_VERSION, KIND_KIND };
+
+static void envelop(struct km_buf *out, const char *api_version, const char *kind, const struct km_buf *raw)
+{
+	agg_proto_envelope_begin(out, api_version, kind, raw->len);
+	km_buf_add(out, raw->data, raw->len);
+	agg_proto_envelope_end(out);
+	if (raw->error)
+		out->error = raw->error;
+}
+
+static void version_pair(struct km_buf *out, unsigned field)
+{
+	size_t pair = km_proto_begin(out, field);
+
+	km_proto_str(out, PAIR_GROUP_VERSION, AGG_GROUP_VERSION);
+	km_proto_str(out, PAIR_VERSION, AGG_VERSION);
+	km_proto_end(out, pair);
+}
+
+static void group_proto(struct km_buf *out)
+{
+	km_proto_str(out, GROUP_NAME, AGG_GROUP);
+	version_pair(out, GROUP_VERSIONS);
+	version_pair(out, GROUP_PREFERRED);
+}
+
+void agg_doc_groups_proto(struct km_buf *out, uint16_t port)
+{
+	_cleanup_buf_ struct km_buf raw = KM_BUF_INIT(4096);
+	size_t group = km_proto_begin(&raw, GROUPS_GROUP), where;
+	char address[16];
+
+	snprintf(address, sizeof(address), ":%u", (unsigned)port);
+	group_proto(&raw);
+	where = km_proto_begin(&raw, GROUP_ADDRESSES);
+	km_proto_str(&raw, ADDRESS_CIDR, "0.0.0.0/0");
+	km_proto_str(&raw, ADDRESS_SERVER, address);
+	km_proto_end(&raw, where);
+	km_proto_end(&raw, group);
+	envelop(out, "", "APIGroupList", &raw); /* as the JSON has no apiVersion either */
+}
+
+void agg_doc_group_proto(struct km_buf *out)
+{
+	_cleanup_buf_ struct km_buf raw = KM_BUF_INIT(4096);
+
+	group_proto(&raw);
+	envelop(out, "v1", "APIGroup", &raw);
+}
+
+void agg_doc_resources_proto(struct km_buf *out)
+{
+	_cleanup_buf_ struct km_buf raw = KM_BUF_INIT(4096);
+
+	km_proto_str(&raw, RESOURCES_GROUP_VERSION, AGG_GROUP_VERSION);
+	for (size_t i = 0; i < KM_ARRAY_LEN(resources); i++) {
+		size_t resource = km_proto_begin(&raw, RESOURCES_RESOURCE), list;
+
+		km_proto_str(&raw, RESOURCE_NAME, resources[i].name);
+		km_proto_int(&raw, RESOURCE_NAMESPACED, resources[i].namespaced);
+		km_proto_str(&raw, RESOURCE_KIND, resources[i].kind);
+		list = km_proto_begin(&raw, RESOURCE_VERBS);
+		for (size_t k = 0; k < KM_ARRAY_LEN(verbs); k++)
+			km_proto_str(&raw, VERBS_ITEM, verbs[k]);
+		km_proto_end(&raw, list);
+		km_proto_str(&raw, RESOURCE_SINGULAR, "");
+		km_proto_str(&raw, RESOURCE_GROUP, "");
+		km_proto_str(&raw, RESOURCE_VERSION, "");
+		km_proto_str(&raw, RESOURCE_STORAGE_HASH, "");
+		km_proto_end(&raw, resource);
+	}
+	envelop(out, "v1", "APIResourceList", &raw);
+}
+
+static void discovered_proto(struct km_buf *out, const struct resource *r)
+{
+	size_t resource = km_proto_begin(out, VERSION_RESOURCES), kind;
+
+	km_proto_str(out, DISCOVERED_NAME, r->name);
+	kind = km_proto_begin(out, DISCOVERED_KIND);
+	km_proto_str(out, KIND_GROUP, "");
+	km_proto_str(out, KIND_VERSION, "");
+	km_proto_str(out, KIND_KIND, r->kind);
+	km_proto_end(out, kind);
+	km_proto_str(out, DISCOVERED_SCOPE, r->namespaced ? "Namespaced" : "Cluster");
+	km_proto_str(out, DISCOVERED_SINGULAR, "");
+	for (size_t k = 0; k < KM_ARRAY_LEN(verbs); k++)
+		km_proto_str(out, DISCOVERED_VERBS, verbs[k]);
+	km_proto_end(out, resource);
+}
+
+void agg_doc_aggregated_proto(struct km_buf *out)
+{
+	_cleanup_buf_ struct km_buf raw = KM_BUF_INIT(4096);
+	size_t item, version;
+
+	agg_proto_list_meta(&raw);
+	item = km_proto_begin(&raw, LIST_ITEM);
+	agg_proto_named_meta(&raw, DISCOVERY_META, AGG_GROUP);
+	version = km_proto_begin(&raw, DISCOVERY_VERSIONS);
+	km_proto_str(&raw, VERSION_NAME, AGG_VERSION);
+	for (size_t i = 0; i < KM_ARRAY_LEN(resources); i++)
+		discovered_proto(&raw, &resources[i]);
+	km_proto_str(&raw, VERSION_FRESHNESS, "Current");
+	km_proto_end(&raw, version);
+	km_proto_end(&raw, item);
+	envelop(out, "apidiscovery.k8s.io/v2", "APIGroupDiscoveryList", &raw);
+}
+
+/* ---- version, paths ---- */
 
 #if defined(__x86_64__)
 #define ARCH "amd64"

@@ -12,6 +12,11 @@ void agg_doc_groups(struct km_buf *out, uint16_t port, bool pretty);
 void agg_doc_group(struct km_buf *out, bool pretty);
 void agg_doc_resources(struct km_buf *out, bool pretty);
 void agg_doc_aggregated(struct km_buf *out, bool pretty);
+/* The same as protobuf, in its envelope. */
+void agg_doc_groups_proto(struct km_buf *out, uint16_t port);
+void agg_doc_group_proto(struct km_buf *out);
+void agg_doc_resources_proto(struct km_buf *out);
+void agg_doc_aggregated_proto(struct km_buf *out);
 void agg_doc_version(struct km_buf *out);
 void agg_doc_paths(struct km_buf *out);
 

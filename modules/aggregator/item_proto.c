@@ -71,17 +71,32 @@ static void write_time(struct km_buf *out, unsigned field, int64_t seconds)
 	km_proto_end(out, time);
 }
 
-static void write_metadata(struct km_buf *out, const struct agg_item *item, int64_t created_s)
+static void write_identity(struct km_buf *out, const char *name, const char *namespace_)
 {
-	size_t meta = km_proto_begin(out, ITEM_META), label;
-
-	km_proto_str(out, META_NAME, item->name);
+	km_proto_str(out, META_NAME, name);
 	km_proto_str(out, META_GENERATE_NAME, "");
-	km_proto_str(out, META_NAMESPACE, item->namespace_ ? item->namespace_ : "");
+	km_proto_str(out, META_NAMESPACE, namespace_);
 	km_proto_str(out, META_SELF_LINK, "");
 	km_proto_str(out, META_UID, "");
 	km_proto_str(out, META_RESOURCE_VERSION, "");
 	km_proto_int(out, META_GENERATION, 0);
+}
+
+void agg_proto_named_meta(struct km_buf *out, unsigned field, const char *name)
+{
+	size_t meta = km_proto_begin(out, field), created;
+
+	write_identity(out, name, "");
+	created = km_proto_begin(out, META_CREATED); /* no time: an empty message */
+	km_proto_end(out, created);
+	km_proto_end(out, meta);
+}
+
+static void write_metadata(struct km_buf *out, const struct agg_item *item, int64_t created_s)
+{
+	size_t meta = km_proto_begin(out, ITEM_META), label;
+
+	write_identity(out, item->name, item->namespace_ ? item->namespace_ : "");
 	write_time(out, META_CREATED, created_s);
 	for (size_t i = 0; item->labels && i < item->labels->n; i++) {
 		label = km_proto_begin(out, META_LABELS);

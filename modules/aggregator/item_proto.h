@@ -12,6 +12,8 @@ void agg_proto_envelope_begin(struct km_buf *out, const char *api_version, const
 void agg_proto_envelope_end(struct km_buf *out);
 
 /* An empty ListMeta, the first field of every list. */
+/* An object's metadata with nothing but a name, as this field. */
+void agg_proto_named_meta(struct km_buf *out, unsigned field, const char *name);
 void agg_proto_list_meta(struct km_buf *out);
 
 /* The message NodeMetrics or PodMetrics; partial: PartialObjectMetadata. created_s: seconds since 1970. */
