@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /sim/stats, /sim/load, /sim/faults: what a test looks at and turns while the simulator runs. */
+/* /sim/stats, /sim/load, /sim/faults, /sim/swap: what a test looks at and turns while the simulator runs. */
 #include <string.h>
 
 #include "tests/sim/api.h"
@@ -125,6 +125,15 @@ static void faults(struct sim *sim, struct evhttp_request *req, const struct evk
 			SIM_FAULTS_OF_API);
 }
 
+/* ?tell=yes|no */
+static void swap(struct sim *sim, struct evhttp_request *req, const struct evkeyvalq *query)
+{
+	const char *tell = evhttp_find_header(query, "tell");
+
+	sim->swap = tell && strcmp(tell, "yes") == 0;
+	sim_reply_json(req, 200, json_object());
+}
+
 void sim_control(struct sim *sim, struct evhttp_request *req, const char *what)
 {
 	const char *text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req));
@@ -138,9 +147,11 @@ void sim_control(struct sim *sim, struct evhttp_request *req, const char *what)
 		stats(sim, req);
 	else if (strcmp(what, "load") == 0)
 		load(sim, req, &query);
+	else if (strcmp(what, "swap") == 0)
+		swap(sim, req, &query);
 	else if (strcmp(what, "faults") == 0)
 		faults(sim, req, &query);
 	else
-		sim_status(req, 404, "NotFound", "/sim/stats, /sim/load, /sim/faults");
+		sim_status(req, 404, "NotFound", "/sim/stats, /sim/load, /sim/faults, /sim/swap");
 	evhttp_clear_headers(&query);
 }

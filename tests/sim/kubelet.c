@@ -88,11 +88,6 @@ static struct sums sum_node(const struct sim *sim, const struct sim_node *node, 
 	return sums;
 }
 
-static void container_name(size_t i, char out[32])
-{
-	snprintf(out, 32, i == 0 ? "app" : "side-%zu", i);
-}
-
 static void write_containers(
 	const struct sim *sim, const struct sim_node *node, bool cpu, int64_t at_ns, long long ms, struct km_buf *out)
 {
@@ -102,7 +97,7 @@ static void write_containers(
 		const struct sim_pod *pod = node->pods[p];
 
 		for (size_t i = 0; pod->ready && i < sim->world.containers; i++) {
-			container_name(i, name);
+			sim_container_name(&sim->world, i, name);
 			if (cpu)
 				km_buf_addf(out,
 					"container_cpu_usage_seconds_total{container=\"%s\",namespace=\"%s\",pod=\"%"
@@ -135,7 +130,7 @@ static void write_swap(
 		const struct sim_pod *pod = node->pods[p];
 
 		for (size_t i = 0; pod->ready && i < sim->world.containers; i++) {
-			container_name(i, name);
+			sim_container_name(&sim->world, i, name);
 			km_buf_addf(out,
 				"container_swap_usage_bytes{container=\"%s\",namespace=\"%s\",pod=\"%s\"} %llu %lld\n",
 				name, pod->namespace_, pod->name,
@@ -229,7 +224,7 @@ static void write_summary(
 			first ? "" : ",", pod->name, pod->namespace_, pod->serial, start);
 		first = false;
 		for (size_t i = 0; i < sim->world.containers; i++) {
-			container_name(i, name);
+			sim_container_name(&sim->world, i, name);
 			km_buf_addf(out, "%s{\"name\":\"%s\",\"startTime\":\"%s\",", i ? "," : "", name, start);
 			write_figures(sim, out, time,
 				(struct sums){sim_container_cpu(pod, i, at_ns), sim_container_memory(pod, i)});

@@ -22,7 +22,7 @@ static const char help[] =
 	"Usage: kmsim [--nodes N] [--pods-per-node N] [--containers N] [--deployment NAMESPACE/NAME[:...]]...\n"
 	"             [--ready-delay SECONDS] [--port N] [--kubelet-port N] [--autoscaling v2,v1] "
 	"[--fault FAULT]... [--allow USER,...]\n"
-	"             [--summary-only] [--swap] [--out DIR]\n\n"
+	"             [--summary-only] [--swap] [--recorded] [--out DIR]\n\n"
 	"A simulated cluster on loopback: N kubelets, each on an address of its own (127.16.0.1 ...), and an API "
 	"server.\n\n"
 	"  --deployment  NAMESPACE/NAME:replicas=N,request=Q,limit=Q,load=SECONDS:MILLI,SECONDS:MILLI...\n"
@@ -31,6 +31,7 @@ static const char help[] =
 	"                " SIM_FAULTS_OF_API "; may be given several times\n"
 	"  --allow       whom SubjectAccessReviews allow everything (default: everybody)\n"
 	"  --swap        kubelets tell what is swapped out, as from 1.28 on\n"
+	"  --recorded    names as in tests/data/golden (with --nodes 3 --pods-per-node 2)\n"
 	"  --out DIR     writes ca.pem, client and front-proxy certificates with keys, and a kubeconfig there\n"
 	"  --port 0      any (default); the line \"kmsim ready: ...\" on stdout tells which\n\n"
 	"/sim/stats, /sim/load and /sim/faults on the API server's port look and turn while it runs.\n\n"
@@ -164,7 +165,7 @@ static void parse(int argc, char **argv, struct sim *sim, struct options *o)
 		{"containers", 1, NULL, 'c'}, {"deployment", 1, NULL, 'd'}, {"ready-delay", 1, NULL, 'r'},
 		{"port", 1, NULL, 'P'}, {"kubelet-port", 1, NULL, 'K'}, {"autoscaling", 1, NULL, 'a'},
 		{"fault", 1, NULL, 'f'}, {"allow", 1, NULL, 'A'}, {"summary-only", 0, NULL, 's'},
-		{"swap", 0, NULL, 'w'}, {"out", 1, NULL, 'o'}, {"help", 0, NULL, 'h'}, {0}};
+		{"swap", 0, NULL, 'w'}, {"recorded", 0, NULL, 'R'}, {"out", 1, NULL, 'o'}, {"help", 0, NULL, 'h'}, {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
@@ -206,6 +207,9 @@ static void parse(int argc, char **argv, struct sim *sim, struct options *o)
 			break;
 		case 'w':
 			sim->swap = true;
+			break;
+		case 'R':
+			sim->world.recorded = true;
 			break;
 		case 'o':
 			sim->out = optarg;

@@ -16,14 +16,20 @@ static void open_object(struct km_buf *out, bool typed, const char *kind, const 
 
 void sim_render_node(const struct sim *sim, const struct sim_node *node, bool typed, struct km_buf *out)
 {
-	char created[KM_RFC3339_TEXT_MAX];
+	char created[KM_RFC3339_TEXT_MAX], labels[256];
 
+	/* a simulator's zones are its nodes */
+	if (sim->world.recorded)
+		snprintf(labels, sizeof(labels), "\"zone\":\"z%td\"", node - sim->world.nodes);
+	else
+		snprintf(labels, sizeof(labels), "\"kubernetes.io/hostname\":\"%s\",\"kubernetes.io/os\":\"linux\"",
+			node->name);
 	km_rfc3339_format(sim->world.start_ns - 86400 * KM_NSEC_PER_SEC, created);
 	open_object(out, typed, "Node", "v1");
 	km_buf_addf(out,
 		"\"metadata\":{\"name\":\"%s\",\"uid\":\"uid-%s\",\"resourceVersion\":\"%llu\",\"creationTimestamp\":"
 		"\"%s\","
-		"\"labels\":{\"kubernetes.io/hostname\":\"%s\",\"kubernetes.io/os\":\"linux\"}},\"spec\":{},"
+		"\"labels\":{%s}},\"spec\":{},"
 		"\"status\":{\"capacity\":{\"cpu\":\"8\",\"memory\":\"32Gi\",\"pods\":\"110\"},"
 		"\"allocatable\":{\"cpu\":\"8\",\"memory\":\"31Gi\",\"pods\":\"110\"},"
 		"\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"lastTransitionTime\":\"%s\"}],"
@@ -31,7 +37,7 @@ void sim_render_node(const struct sim *sim, const struct sim_node *node, bool ty
 		"],"
 		"\"daemonEndpoints\":{\"kubeletEndpoint\":{\"Port\":%u}},\"nodeInfo\":{\"kubeletVersion\":\"v1.30.0\"}}"
 		"}",
-		node->name, node->name, (unsigned long long)node->resource_version, created, node->name, created,
+		node->name, node->name, (unsigned long long)node->resource_version, created, labels, created,
 		node->address, node->name, sim->kubelet_port);
 }
 
@@ -39,10 +45,9 @@ static void render_spec(const struct sim *sim, const struct sim_pod *pod, struct
 {
 	km_buf_addf(out, "\"spec\":{\"nodeName\":\"%s\",\"containers\":[", sim->world.nodes[pod->node].name);
 	for (size_t i = 0; i < sim->world.containers; i++) {
-		char name[40] = "app";
+		char name[32];
 
-		if (i > 0)
-			snprintf(name, sizeof(name), "side-%zu", i);
+		sim_container_name(&sim->world, i, name);
 		km_buf_addf(out,
 			"%s{\"name\":\"%s\",\"image\":\"none\",\"resources\":{\"requests\":{\"cpu\":\"%dm\",\"memory\":"
 			"\"64Mi\"}",
@@ -66,10 +71,9 @@ static void render_status(const struct sim *sim, const struct sim_pod *pod, stru
 		"\"lastTransitionTime\":\"%s\"}],\"containerStatuses\":[",
 		pod->ready ? "Running" : "Pending", started, pod->ready ? "True" : "False", changed);
 	for (size_t i = 0; pod->ready && i < sim->world.containers; i++) {
-		char name[40] = "app";
+		char name[32];
 
-		if (i > 0)
-			snprintf(name, sizeof(name), "side-%zu", i);
+		sim_container_name(&sim->world, i, name);
 		km_buf_addf(out,
 			"%s{\"name\":\"%s\",\"ready\":true,\"restartCount\":0,\"state\":{\"running\":{\"startedAt\":\"%"
 			"s\"}}}",
@@ -85,15 +89,15 @@ void sim_render_pod(const struct sim *sim, const struct sim_pod *pod, bool typed
 	km_rfc3339_format(pod->created_ns, created);
 	snprintf(app, sizeof(app), "%s", pod->owner ? pod->owner->name : pod->name);
 	if (!pod->owner)
-		app[strlen("app-0")] = '\0'; /* two sets of pods in each namespace */
+		app[strlen(sim->world.recorded ? "app-00" : "app-0")] = '\0'; /* two sets of pods in each namespace */
 	open_object(out, typed, "Pod", "v1");
 	km_buf_addf(out,
 		"\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\",\"uid\":\"uid-%u\",\"resourceVersion\":\"%llu\","
-		"\"creationTimestamp\":\"%s\",\"labels\":{\"app\":\"%s\",\"pod-template-hash\":\"5b9d9f5f88\"},"
+		"\"creationTimestamp\":\"%s\",\"labels\":{\"app\":\"%s\"%s},"
 		"\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"%s-5b9d9f5f88\","
 		"\"uid\":\"uid-rs-%s\",\"controller\":true}]},",
-		pod->name, pod->namespace_, pod->serial, (unsigned long long)pod->resource_version, created, app, app,
-		app);
+		pod->name, pod->namespace_, pod->serial, (unsigned long long)pod->resource_version, created, app,
+		sim->world.recorded ? "" : ",\"pod-template-hash\":\"5b9d9f5f88\"", app, app);
 	render_spec(sim, pod, out);
 	render_status(sim, pod, out);
 	km_buf_addc(out, '}');

@@ -43,6 +43,20 @@ struct held {
 	char key[2 * SIM_NAME_MAX + 1];
 };
 
+/* A pod that just runs; it is not yet among those of its node. */
+static void name_pod(const struct sim_world *w, struct sim_pod *pod)
+{
+	size_t at = w->nodes[pod->node].n_pods;
+
+	if (w->recorded) {
+		snprintf(pod->namespace_, sizeof(pod->namespace_), "ns-%02zu", at);
+		snprintf(pod->name, sizeof(pod->name), "app-%02zu-%05zu-%02zu", at, pod->node, at);
+		return;
+	}
+	snprintf(pod->namespace_, sizeof(pod->namespace_), "ns-%02u", pod->serial % SIM_NAMESPACES);
+	snprintf(pod->name, sizeof(pod->name), "app-%u-%06u", pod->serial / SIM_NAMESPACES % 2, pod->serial);
+}
+
 static struct sim_pod *add_pod(struct sim_world *w, size_t node, struct sim_deployment *owner, int64_t now_ns)
 {
 	struct held *held = calloc(1, sizeof(*held));
@@ -60,8 +74,7 @@ static struct sim_pod *add_pod(struct sim_world *w, size_t node, struct sim_depl
 		snprintf(pod->name, sizeof(pod->name), "%.40s-%u", owner->name, pod->serial);
 		push(&owner->pods, &owner->n_pods, &owner->pods_capacity, pod);
 	} else {
-		snprintf(pod->namespace_, sizeof(pod->namespace_), "ns-%02u", pod->serial % SIM_NAMESPACES);
-		snprintf(pod->name, sizeof(pod->name), "app-%u-%06u", pod->serial / SIM_NAMESPACES % 2, pod->serial);
+		name_pod(w, pod);
 		pod->rate = 0.001 * (1 + pod->serial % 50);
 	}
 	push(&w->nodes[node].pods, &w->nodes[node].n_pods, &w->nodes[node].pods_capacity, pod);
@@ -103,6 +116,14 @@ struct sim_pod *sim_pod_find(struct sim_world *w, const char *namespace_, const 
 static double used(const struct sim_pod *pod, int64_t now_ns)
 {
 	return pod->cpu_s + (now_ns > pod->since_ns ? pod->rate * (double)(now_ns - pod->since_ns) / 1e9 : 0);
+}
+
+void sim_container_name(const struct sim_world *w, size_t i, char out[32])
+{
+	if (w->recorded)
+		snprintf(out, 32, "c%zu", i);
+	else
+		snprintf(out, 32, i == 0 ? "app" : "side-%zu", i);
 }
 
 double sim_container_cpu(const struct sim_pod *pod, size_t i, int64_t now_ns)
@@ -287,7 +308,7 @@ void sim_world_init(struct sim_world *w, size_t nodes, size_t pods_per_node, siz
 	for (size_t i = 0; i < nodes; i++) {
 		struct sim_node *node = &w->nodes[i];
 
-		snprintf(node->name, sizeof(node->name), "node-%04zu", i);
+		snprintf(node->name, sizeof(node->name), w->recorded ? "node-%05zu" : "node-%04zu", i);
 		snprintf(node->address, sizeof(node->address), "127.%zu.%zu.%zu", 16 + i / 62500, i / 250 % 250,
 			i % 250 + 1);
 		node->resource_version = ++w->resource_version;

@@ -61,6 +61,7 @@ struct sim_deployment {
 struct sim_world {
 	int64_t start_ns;  /* wall clock */
 	size_t containers; /* of each pod */
+	bool recorded;     /* names and labels of the cluster of tests/data/golden */
 	int64_t ready_delay_ns;
 	struct sim_node *nodes;
 	size_t n_nodes;
@@ -74,6 +75,7 @@ struct sim_world {
 	void *arg;
 };
 
+/* Before: ->recorded. */
 void sim_world_init(struct sim_world *w, size_t nodes, size_t pods_per_node, size_t containers, int64_t now_ns);
 void sim_world_free(struct sim_world *w);
 
@@ -87,6 +89,8 @@ size_t sim_deployment_ready(const struct sim_deployment *d);
 /* Moves curves and readiness to now. */
 void sim_world_tick(struct sim_world *w, int64_t now_ns);
 
+/* The name of container number i of any pod. */
+void sim_container_name(const struct sim_world *w, size_t i, char out[32]);
 /* What container number i of the pod has used by now, in CPU seconds; its working set in bytes. */
 double sim_container_cpu(const struct sim_pod *pod, size_t i, int64_t now_ns);
 uint64_t sim_container_memory(const struct sim_pod *pod, size_t i);
