@@ -43,6 +43,10 @@ static const struct km_opt rows[] = {
 	{ROW("kubelet-client-key", KM_OPT_PATH, kubelet_client_key), .doc = "key of kubelet-client-certificate"},
 	{ROW("node-selector", KM_OPT_STRING, node_selector),
 		.doc = "label selector: only these nodes are scraped and listed; empty: all"},
+	{ROW("ephemeral-storage", KM_OPT_BOOL, ephemeral_storage), .dflt = "no",
+		.doc = "usage[\"ephemeral-storage\"] too: a container's writable layer and logs, a node's file system; "
+		       "costs "
+		       "a request for the whole /stats/summary a node and minute (metrics-server has none)"},
 
 	{ROW("bind-address", KM_OPT_STRING, bind_address), .dflt = "0.0.0.0", .flags = KM_OPT_NO_RELOAD,
 		.doc = "IP address the metrics API listens on"},

@@ -19,6 +19,7 @@ struct agg_options {
 	bool kubelet_use_node_status_port;
 	const char *kubelet_certificate_authority, *kubelet_client_certificate, *kubelet_client_key;
 	const char *node_selector;
+	bool ephemeral_storage;
 	/* serving */
 	const char *bind_address;
 	int64_t secure_port;

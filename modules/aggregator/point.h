@@ -8,13 +8,15 @@
 #include "aggregator/gauges.h"
 
 enum agg_series {
-	AGG_NODE_CPU,    /* cumulative, ns */
-	AGG_NODE_MEMORY, /* working set, bytes */
-	AGG_NODE_SWAP,   /* bytes; kubelets from 1.28 on, and only they */
+	AGG_NODE_CPU,     /* cumulative, ns */
+	AGG_NODE_MEMORY,  /* working set, bytes */
+	AGG_NODE_SWAP,    /* bytes; kubelets from 1.28 on, and only they */
+	AGG_NODE_STORAGE, /* bytes; this and the container's: of agg_summary_parse_storage only */
 	AGG_CONTAINER_CPU,
 	AGG_CONTAINER_MEMORY,
 	AGG_CONTAINER_SWAP,
-	AGG_CONTAINER_START,  /* ns since 1970 */
+	AGG_CONTAINER_START, /* ns since 1970 */
+	AGG_CONTAINER_STORAGE,
 	AGG_CONTAINER_LISTED, /* no figure: the container is there, but a line of it could not be used */
 	AGG_SCRAPE_ERROR, /* scrape_error / resource_scrape_error: the kubelet could not get its figures (value 1) */
 };

@@ -138,7 +138,7 @@ void agg_scrape_soon(struct agg_scraped *n)
 }
 
 /* The slot after this one: the second scrape comes a little early, at random, which settles the node's phase. */
-static void schedule(struct agg_scraped *n)
+void agg_scrape_schedule(struct agg_scraped *n)
 {
 	uint64_t period = agg_scrape_resolution_us(n->owner), now = km_now_us(), steps = 1;
 
@@ -180,7 +180,8 @@ static void succeeded(struct agg_scraped *n)
 	n->error = NULL;
 	n->last_success_ns = s->newest_success_ns = km_wall_ns();
 	agg_histogram_observe(&s->scrapes, &agg_buckets_requests, seconds_since(n->begun_us));
-	schedule(n);
+	if (!agg_scrape_storage(n))
+		agg_scrape_schedule(n);
 }
 
 /* Not there, or not now: may well be over by the next scrape. */
@@ -217,7 +218,7 @@ static void failed(struct agg_scraped *n, int cause, const char *fmt, ...)
 		/* Kubernetes itself tells of a node that is not ready */
 		km_log(n->ready ? LOG_WARNING : LOG_NOTICE, &fields, "kubelet %s cannot be scraped: %s", n->name, text);
 	}
-	schedule(n);
+	agg_scrape_schedule(n);
 }
 
 static const char *advice(int error)

@@ -44,6 +44,9 @@ struct agg_scraped {
 	uint64_t asked_us;             /* when the request under way was sent */
 	uint64_t begun_us;             /* when the scrape under way began */
 	char *error;                   /* owned, NULL while it fares well */
+	/* ephemeral storage */
+	uint64_t storage_due_us; /* when it is asked for again */
+	bool storage_missed;     /* the last time it was not to be had */
 	/* trust, of the connection in use */
 	int verdict; /* enum agg_tls_verdict, or negative */
 	bool unsettled;
@@ -71,6 +74,10 @@ struct agg_scraper {
 int agg_scrape_judge(X509 *leaf, STACK_OF(X509) *chain, const char *address, void *arg, struct km_err *err);
 /* What the node's timer calls: one scrape, and when it has ended the timer is set again. arg: the node. */
 void agg_scrape(void *arg);
+/* A scrape has ended, and all that goes with it: sets the timer for the next one. */
+void agg_scrape_schedule(struct agg_scraped *n);
+/* Behind a good scrape: true when more is asked for, and agg_scrape_schedule is called when that has ended. */
+bool agg_scrape_storage(struct agg_scraped *n);
 /* Sets the timer to come at random within this time from now on. */
 void agg_scrape_within(struct agg_scraped *n, uint64_t spread_us);
 /* Something has changed that may make a failing node work: it is asked again within a second. */

@@ -52,6 +52,7 @@ struct node {
 	const char *name; /* interned */
 	struct agg_pair pair;
 	struct agg_gauges gauges;
+	int64_t storage_ns;       /* wall clock of when its storage was told, 0: never */
 	struct container **order; /* owned, with the containers */
 	uint32_t n, cap;
 	int64_t committed_ns; /* wall clock of the last good scrape, 0: none */
@@ -71,6 +72,9 @@ struct agg_store {
 	size_t n_containers;
 	struct agg_gauge_table gauges; /* of containers */
 	struct agg_store_stats stats;
+
+	struct node *storing; /* whose storage is being read */
+	bool stored;          /* something of it has come */
 
 	/* the scrape under way */
 	struct node *filling;
@@ -272,6 +276,8 @@ void agg_store_forget_node(struct agg_store *s, const char *name)
 	if (!n)
 		return;
 	assert(n != s->filling);
+	if (n == s->storing)
+		s->storing = NULL;
 	km_map_remove(&s->nodes, &n->name, sizeof(n->name));
 	free_node(s, n);
 }
@@ -459,6 +465,8 @@ static void set(struct agg_point *p, uint64_t *swap_bytes, const struct agg_line
 	case AGG_CONTAINER_START:
 		p->start_ns = KM_MAX(p->start_ns, (int64_t)line->value);
 		break;
+	case AGG_NODE_STORAGE:
+	case AGG_CONTAINER_STORAGE:
 	case AGG_CONTAINER_LISTED:
 	case AGG_SCRAPE_ERROR:
 		break;
@@ -550,7 +558,80 @@ void agg_store_abort(struct agg_store *s)
 		free_container(s, n->order[--n->n]);
 }
 
+/* ---- ephemeral storage ---- */
+
+static void set_storage(struct agg_store *s, struct container *c, uint64_t bytes)
+{
+	struct agg_gauges g;
+
+	if (bytes == AGG_ABSENT && !c->gauges)
+		return;
+	g = agg_gauges_get(&s->gauges, c->gauges);
+	g.storage_bytes = bytes;
+	agg_gauges_set(&s->gauges, &c->gauges, g);
+}
+
+int agg_store_storage_begin(struct agg_store *s, const char *name)
+{
+	assert(!s->filling);
+	s->storing = find_node(s, name);
+	s->stored = false;
+	return s->storing ? 0 : -ENOENT;
+}
+
+static void forget_storage(struct agg_store *s, struct node *n)
+{
+	n->gauges.storage_bytes = AGG_ABSENT;
+	for (uint32_t i = 0; i < n->n; i++)
+		set_storage(s, n->order[i], AGG_ABSENT);
+}
+
+static struct container *known_container(struct agg_store *s, const struct agg_line *line)
+{
+	const struct pod_key key = {
+		.namespace_ = km_intern_find(s->in, line->namespace_, line->namespace_len),
+		.name = km_intern_find(s->in, line->pod, line->pod_len),
+	};
+	const char *name = km_intern_find(s->in, line->container, line->container_len);
+	const struct report *r = report_of(find_pod(s, &key), s->storing);
+	struct container *c = r && name ? r->first : NULL;
+
+	while (c && c->name != name)
+		c = c->next;
+	return c;
+}
+
+void agg_store_storage_line(const struct agg_line *line, void *store)
+{
+	struct agg_store *s = store;
+	struct container *c;
+
+	if (!s->stored)
+		forget_storage(s, s->storing);
+	s->stored = true;
+	if (line->series == AGG_NODE_STORAGE)
+		s->storing->gauges.storage_bytes = line->value;
+	else if ((c = known_container(s, line)))
+		set_storage(s, c, line->value);
+}
+
+void agg_store_storage_commit(struct agg_store *s, int64_t now_ns)
+{
+	if (!s->stored)
+		forget_storage(s, s->storing);
+	s->storing->storage_ns = now_ns;
+	s->storing = NULL;
+}
+
 /* ---- reading ---- */
+
+/* Storage is looked at less often than the rest, and its age is its own. */
+static struct agg_gauges honest(const struct node *n, struct agg_gauges g, int64_t now_ns)
+{
+	if (now_ns - n->storage_ns > AGG_STORAGE_MAX_AGE_NS)
+		g.storage_bytes = AGG_ABSENT;
+	return g;
+}
 
 /*
  * 0 and the usage; -ENOENT when there is none that is honest at now. A figure's age counts from the scrape that saw it
@@ -575,7 +656,7 @@ int agg_store_node(struct agg_store *s, const char *name, int64_t now_ns, struct
 
 	if (!n || usage_of(s, n, &n->pair, now_ns, ret) < 0)
 		return -ENOENT;
-	ret->more = n->gauges;
+	ret->more = honest(n, n->gauges, now_ns);
 	return 0;
 }
 
@@ -643,7 +724,7 @@ size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *po
 			return 0;
 		if (found == max)
 			continue;
-		one.usage.more = agg_gauges_get(&s->gauges, c->gauges);
+		one.usage.more = honest(r->node, agg_gauges_get(&s->gauges, c->gauges), now_ns);
 		for (at = found++; at > 0 && comes_before(&one, place, &out[at - 1], places[at - 1]); at--) {
 			out[at] = out[at - 1];
 			places[at] = places[at - 1];

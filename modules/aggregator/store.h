@@ -30,6 +30,16 @@ void agg_store_line(const struct agg_line *line, void *store);           /* an a
  * Returns how many lines went beyond the limits above and were left out. */
 size_t agg_store_commit(struct agg_store *s, int64_t now_ns);
 void agg_store_abort(struct agg_store *s); /* as if the scrape had never been begun */
+/*
+ * Ephemeral storage, which comes by itself and less often: begin for a node that is known (else -ENOENT), lines of
+ * AGG_NODE_STORAGE and AGG_CONTAINER_STORAGE, commit; without the commit nothing may have been handed on. What is not
+ * among them has none from then on, and all of it is forgotten after AGG_STORAGE_MAX_AGE_NS. Containers that no scrape
+ * has seen are left out.
+ */
+#define AGG_STORAGE_MAX_AGE_NS (210 * INT64_C(1000000000))
+int agg_store_storage_begin(struct agg_store *s, const char *node) _must_check_;
+void agg_store_storage_line(const struct agg_line *line, void *store); /* an agg_line_fn */
+void agg_store_storage_commit(struct agg_store *s, int64_t now_ns);
 /* Counts lines that the parser had to skip. */
 void agg_store_skipped(struct agg_store *s, uint64_t lines);
 /* The node is gone from the cluster. */

@@ -119,14 +119,22 @@ static void container(struct walk *w, json_t *object, struct agg_line *line)
 	}
 }
 
+static bool pod_of(json_t *object, struct agg_line *ret)
+{
+	json_t *ref = json_object_get(object, "podRef");
+
+	*ret = (struct agg_line){0};
+	return name(ref, "name", &ret->pod, &ret->pod_len) &&
+	       name(ref, "namespace", &ret->namespace_, &ret->namespace_len);
+}
+
 static void pod(struct walk *w, json_t *object)
 {
-	json_t *ref = json_object_get(object, "podRef"), *c;
-	struct agg_line line = {0};
+	struct agg_line line;
+	json_t *c;
 	size_t i;
 
-	if (!name(ref, "name", &line.pod, &line.pod_len) ||
-		!name(ref, "namespace", &line.namespace_, &line.namespace_len)) {
+	if (!pod_of(object, &line)) {
 		w->stats.skipped++;
 		return;
 	}
@@ -150,24 +158,36 @@ static json_t *load(const char *text, size_t len, json_error_t *problem)
 	return root;
 }
 
+/* The document and its node. */
+static int open_summary(const char *text, size_t len, json_t **ret, json_t **ret_node, struct km_err *err)
+{
+	json_t *root;
+	json_error_t problem;
+
+	if (len > AGG_SUMMARY_MAX)
+		return km_fail(err, -EMSGSIZE, "the summary is longer than %d bytes", AGG_SUMMARY_MAX);
+	if (!(root = load(text, len, &problem)))
+		return km_fail(err, -EBADMSG, "the summary is not JSON: line %d: %s", problem.line, problem.text);
+	*ret_node = json_object_get(root, "node");
+	if (!json_is_object(*ret_node)) {
+		json_decref(root);
+		return km_fail(err, -EBADMSG, "the reply has no \"node\": it is no stats summary");
+	}
+	*ret = root;
+	return 0;
+}
+
 int agg_summary_parse(const char *text, size_t len, int64_t request_ns, agg_line_fn fn, void *arg,
 	struct agg_prom_stats *ret, struct km_err *err)
 {
 	struct walk w = {.fn = fn, .arg = arg, .request_ns = request_ns};
 	struct agg_line line = {0};
 	json_t *root, *node, *p;
-	json_error_t problem;
 	size_t i;
+	int r = open_summary(text, len, &root, &node, err);
 
-	if (len > AGG_SUMMARY_MAX)
-		return km_fail(err, -EMSGSIZE, "the summary is longer than %d bytes", AGG_SUMMARY_MAX);
-	if (!(root = load(text, len, &problem)))
-		return km_fail(err, -EBADMSG, "the summary is not JSON: line %d: %s", problem.line, problem.text);
-	node = json_object_get(root, "node");
-	if (!json_is_object(node)) {
-		json_decref(root);
-		return km_fail(err, -EBADMSG, "the reply has no \"node\": it is no stats summary");
-	}
+	if (r < 0)
+		return r;
 	usage(&w, node, &line, AGG_NODE_CPU, AGG_NODE_MEMORY, AGG_NODE_SWAP);
 	json_array_foreach(json_object_get(root, "pods"), i, p)
 	{
@@ -175,5 +195,57 @@ int agg_summary_parse(const char *text, size_t len, int64_t request_ns, agg_line
 	}
 	json_decref(root);
 	*ret = w.stats;
+	return 0;
+}
+
+/* ---- ephemeral storage ---- */
+
+static uint64_t used_bytes(json_t *object, const char *what, bool *ret_there)
+{
+	uint64_t bytes = 0;
+
+	if (number(json_object_get(object, what), "usedBytes", &bytes) != GOOD)
+		return 0;
+	*ret_there = true;
+	return bytes;
+}
+
+static void storage(
+	struct agg_line *line, enum agg_series series, uint64_t bytes, bool there, agg_line_fn fn, void *arg)
+{
+	line->series = series;
+	line->value = bytes;
+	if (there && bytes <= INT64_MAX)
+		fn(line, arg);
+}
+
+int agg_summary_parse_storage(const char *text, size_t len, agg_line_fn fn, void *arg, struct km_err *err)
+{
+	struct agg_line line = {0};
+	json_t *root, *node, *p, *c;
+	bool there = false;
+	uint64_t bytes;
+	size_t i, k;
+	int r = open_summary(text, len, &root, &node, err);
+
+	if (r < 0)
+		return r;
+	bytes = used_bytes(node, "fs", &there);
+	storage(&line, AGG_NODE_STORAGE, bytes, there, fn, arg);
+	json_array_foreach(json_object_get(root, "pods"), i, p)
+	{
+		if (!pod_of(p, &line))
+			continue;
+		json_array_foreach(json_object_get(p, "containers"), k, c)
+		{
+			if (!name(c, "name", &line.container, &line.container_len))
+				continue;
+			there = false;
+			bytes = used_bytes(c, "rootfs", &there);
+			bytes += used_bytes(c, "logs", &there);
+			storage(&line, AGG_CONTAINER_STORAGE, bytes, there, fn, arg);
+		}
+	}
+	json_decref(root);
 	return 0;
 }

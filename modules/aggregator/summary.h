@@ -17,3 +17,10 @@
  */
 int agg_summary_parse(const char *text, size_t len, int64_t request_ns, agg_line_fn fn, void *arg,
 	struct agg_prom_stats *ret, struct km_err *err) _must_check_;
+
+/*
+ * The other part of the whole summary (without only_cpu_and_memory): AGG_NODE_STORAGE, bytes used of the node's file
+ * system, and AGG_CONTAINER_STORAGE, the writable layer and the logs of a container. No timestamps. No line comes when
+ * it fails; what cannot be read is left out.
+ */
+int agg_summary_parse_storage(const char *text, size_t len, agg_line_fn fn, void *arg, struct km_err *err) _must_check_;

@@ -18,6 +18,14 @@ static void take(const struct agg_line *line, void *arg)
 	*(size_t *)arg += line->series != AGG_CONTAINER_LISTED;
 }
 
+static void take_storage(const struct agg_line *line, void *arg)
+{
+	assert(line->value <= INT64_MAX && line->timestamp_ns == 0);
+	assert(line->series == AGG_NODE_STORAGE || (line->series == AGG_CONTAINER_STORAGE && line->namespace_len > 0 &&
+							   line->pod_len > 0 && line->container_len > 0));
+	++*(size_t *)arg;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct agg_prom_stats stats;
@@ -29,5 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(lines == 0 && *err.text != '\0');
 	else
 		assert(stats.lines == lines);
+	lines = 0;
+	if (agg_summary_parse_storage((const char *)data, size, take_storage, &lines, &err) < 0)
+		assert(r < 0 && lines == 0);
 	return 0;
 }

@@ -11,6 +11,9 @@
 #include "core/timetext.h"
 #include "tests/sim/sim.h"
 
+#define FS_USED     (1ull << 30) /* bytes; of each node and container */
+#define ROOTFS_USED (1ull << 20)
+#define LOGS_USED   (1ull << 12)
 #define SWAPPED     16 /* with --swap: this part of a working set is swapped out */
 #define REPLY_MAX   (64u << 20)
 #define SLOW_BYTES  16
@@ -201,8 +204,9 @@ static void write_figures(const struct sim *sim, struct km_buf *out, const char 
 			(unsigned long long)sums.memory / SWAPPED);
 }
 
-static void write_summary(
-	const struct sim *sim, const struct sim_node *node, int64_t at_ns, int64_t stamp_ns, struct km_buf *out)
+/* all: not CPU and memory alone. */
+static void write_summary(const struct sim *sim, const struct sim_node *node, bool all, int64_t at_ns, int64_t stamp_ns,
+	struct km_buf *out)
 {
 	char time[KM_RFC3339_TEXT_MAX], start[KM_RFC3339_TEXT_MAX], name[32];
 	bool first = true;
@@ -211,6 +215,9 @@ static void write_summary(
 	km_rfc3339_format(sim->world.start_ns - 7200 * KM_NSEC_PER_SEC, start);
 	km_buf_addf(out, "{\"node\":{\"nodeName\":\"%s\",\"startTime\":\"%s\",", node->name, start);
 	write_figures(sim, out, time, sum_node(sim, node, at_ns));
+	if (all)
+		km_buf_addf(out, ",\"fs\":{\"time\":\"%s\",\"capacityBytes\":%llu,\"usedBytes\":%llu}", time,
+			1ull << 40, FS_USED);
 	km_buf_adds(out, "},\"pods\":[");
 	for (size_t p = 0; p < node->n_pods; p++) {
 		const struct sim_pod *pod = node->pods[p];
@@ -228,6 +235,11 @@ static void write_summary(
 			km_buf_addf(out, "%s{\"name\":\"%s\",\"startTime\":\"%s\",", i ? "," : "", name, start);
 			write_figures(sim, out, time,
 				(struct sums){sim_container_cpu(pod, i, at_ns), sim_container_memory(pod, i)});
+			if (all)
+				km_buf_addf(out,
+					",\"rootfs\":{\"time\":\"%s\",\"usedBytes\":%llu},"
+					"\"logs\":{\"time\":\"%s\",\"usedBytes\":%llu}",
+					time, ROOTFS_USED, time, LOGS_USED);
 			km_buf_addc(out, '}');
 		}
 		km_buf_adds(out, "],");
@@ -314,7 +326,7 @@ static void reply_truncated(struct sim *sim, struct evhttp_request *req, struct 
 
 /* ---- requests ---- */
 
-static void answer(struct sim *sim, size_t i, bool summary, struct evhttp_request *req)
+static void answer(struct sim *sim, size_t i, bool summary, bool all, struct evhttp_request *req)
 {
 	const struct sim_node *node = &sim->world.nodes[i];
 	int fault = sim->kubelet_faults[i];
@@ -335,7 +347,7 @@ static void answer(struct sim *sim, size_t i, bool summary, struct evhttp_reques
 		for (int k = 0; k < 4096; k++)
 			km_buf_addc(&body, (char)(rand() % 256));
 	else if (summary)
-		write_summary(sim, node, at_ns, at_ns, &body);
+		write_summary(sim, node, all, at_ns, at_ns, &body);
 	else
 		write_resource(sim, node, fault == SIM_DUPLICATE, at_ns, at_ns, &body);
 	if (fault == SIM_TRUNCATED)
@@ -359,10 +371,12 @@ static void on_request(struct evhttp_request *req, void *arg)
 		sim_reply_text(req, 401, "text/plain", "Unauthorized");
 	else if (strcmp(path, "/metrics/resource") == 0 && !sim->summary_only) {
 		sim->stats.scrapes++;
-		answer(sim, i, false, req);
+		answer(sim, i, false, false, req);
 	} else if (strcmp(path, "/stats/summary") == 0) {
+		const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req));
+
 		sim->stats.summaries++;
-		answer(sim, i, true, req);
+		answer(sim, i, true, !query || !strstr(query, "only_cpu_and_memory=true"), req);
 	} else {
 		sim_reply_text(req, 404, "text/plain", "404 page not found");
 	}

@@ -33,6 +33,8 @@ struct kubelet {
 	enum kubelet_fault fault;
 	int64_t base_ns;
 	unsigned samples, requests[AGG_PATHS];
+	unsigned storage_asked; /* for the whole summary */
+	bool storage_told;
 	char client[64]; /* CN of the certificate last shown, "" if none */
 };
 
@@ -85,6 +87,21 @@ static inline void kubelet_summary(const struct kubelet *k, struct km_buf *out, 
 		usage, k->pod, usage);
 }
 
+/* The whole summary, of which only file systems matter. */
+static inline void kubelet_storage(struct kubelet *k, struct km_http_req *req)
+{
+	static const char body[] =
+		"{\"node\":{\"fs\":{\"usedBytes\":1073741824}},\"pods\":[{\"podRef\":{\"name\":\"pod\","
+		"\"namespace\":\"ns\"},\"containers\":[{\"name\":\"main\",\"rootfs\":{\"usedBytes\":8192},"
+		"\"logs\":{\"usedBytes\":4096}}]}]}";
+
+	k->storage_asked++;
+	if (k->storage_told)
+		km_http_reply(req, 200, "application/json", body, sizeof(body) - 1);
+	else
+		km_http_reply(req, 403, "text/plain", "no\n", 3);
+}
+
 static inline void kubelet_answer(struct km_http_req *req, void *arg)
 {
 	struct kubelet *k = arg;
@@ -95,6 +112,10 @@ static inline void kubelet_answer(struct km_http_req *req, void *arg)
 
 	snprintf(k->client, sizeof(k->client), "%s", cn ? cn : "");
 	free(cn);
+	if (strcmp(km_http_req_target(req), "/stats/summary") == 0) {
+		kubelet_storage(k, req);
+		return;
+	}
 	while (path < AGG_PATHS && strcmp(km_http_req_target(req), agg_path_text[path]) != 0)
 		path++;
 	if (path < AGG_PATHS)

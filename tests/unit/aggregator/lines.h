@@ -20,6 +20,8 @@ static inline const char *lines_series(enum agg_series series)
 		[AGG_CONTAINER_CPU] = "cpu",
 		[AGG_CONTAINER_MEMORY] = "mem",
 		[AGG_CONTAINER_SWAP] = "swap",
+		[AGG_CONTAINER_STORAGE] = "storage",
+		[AGG_NODE_STORAGE] = "node-storage",
 		[AGG_CONTAINER_START] = "start",
 		[AGG_CONTAINER_LISTED] = "listed",
 		[AGG_SCRAPE_ERROR] = "error",
@@ -28,7 +30,7 @@ static inline const char *lines_series(enum agg_series series)
 	return names[series];
 }
 
-/* An agg_line_fn; arg: struct km_buf. The time is left out where it is the request's. */
+/* An agg_line_fn; arg: struct km_buf. The time is left out where it is the request's, or there is none. */
 static inline void lines_add(const struct agg_line *line, void *arg)
 {
 	struct km_buf *out = arg;
@@ -39,7 +41,7 @@ static inline void lines_add(const struct agg_line *line, void *arg)
 			line->pod, (int)line->container_len, line->container);
 	if (line->series != AGG_CONTAINER_LISTED)
 		km_buf_addf(out, " %llu", (unsigned long long)line->value);
-	if (line->series != AGG_CONTAINER_LISTED && line->timestamp_ns != LINES_REQUEST_NS)
+	if (line->series != AGG_CONTAINER_LISTED && line->timestamp_ns && line->timestamp_ns != LINES_REQUEST_NS)
 		km_buf_addf(out, " @%lld", (long long)line->timestamp_ns);
 	km_buf_addc(out, '\n');
 }

@@ -380,6 +380,43 @@ static void test_usual(void **state)
 	assert_false(node_has(s, "node1"));
 }
 
+static bool has_storage(void *arg)
+{
+	const struct scene *s = arg;
+	struct agg_container_usage u[4];
+	struct agg_usage node;
+
+	return agg_store_node(s->store, "node1", km_wall_ns(), &node) == 0 && node.more.storage_bytes == 1073741824 &&
+	       agg_store_pod(s->store, "ns", "pod", NULL, NULL, 0, km_wall_ns(), u, KM_ARRAY_LEN(u)) == 1 &&
+	       u[0].usage.more.storage_bytes == 12288;
+}
+
+/* Behind a good scrape, and not with each; who does not tell is scraped all the same. */
+static void test_storage(void **state)
+{
+	struct scene *s = *state;
+
+	s->a.storage_told = true;
+	kubelet_start(&s->a, s->loop, &certs[VERIFIED]);
+	kubelet_start(&s->b, s->loop, &certs[VERIFIED]);
+	tell_local(s, "node1", &s->a);
+	wait_samples(s, &s->a, 3);
+	assert_int_equal(s->a.storage_asked, 0); /* nobody has asked for it */
+	s->options.ephemeral_storage = true;
+	reconfigure(s);
+	assert_true(until(s, has_storage, s));
+	tell_local(s, "node2", &s->b);
+	wait_samples(s, &s->b, 5);
+	wait_samples(s, &s->a, 10);
+	assert_int_equal(s->a.storage_asked, 1);
+	assert_int_equal(s->b.storage_asked, 1);
+	assert_int_equal(counters(s)->scrape_failures_total, 0);
+	assert_int_equal(logged(s, "kubelet node2 does not tell its ephemeral storage: /stats/summary: status 403; run "
+				   "kmetricsd wire apply"),
+		1);
+	assert_int_equal(logged(s, "node1"), 0);
+}
+
 static void test_fallback(void **state)
 {
 	struct scene *s = *state;
@@ -683,6 +720,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_usual),
+		TEST(test_storage),
 		TEST(test_fallback),
 		TEST(test_hung),
 		TEST(test_forbidden),

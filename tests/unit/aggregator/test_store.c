@@ -441,6 +441,74 @@ static void test_swap(void **state)
 	expect_swap(90, 5, 6, 7);
 }
 
+/* ---- ephemeral storage ---- */
+
+static void tell_storage(double at, const char *containers, int64_t node_bytes)
+{
+	char text[256], *next, *word;
+
+	assert_int_equal(agg_store_storage_begin(store, "n"), 0);
+	if (node_bytes >= 0) {
+		const struct agg_line l = {.series = AGG_NODE_STORAGE, .value = (uint64_t)node_bytes};
+
+		agg_store_storage_line(&l, store);
+	}
+	snprintf(text, sizeof(text), "%s", containers);
+	for (word = strtok_r(text, " ", &next); word; word = strtok_r(NULL, " ", &next)) {
+		char *slash = strchr(word, '/'), *equals = strchr(word, '=');
+		struct agg_line l = {.series = AGG_CONTAINER_STORAGE, .namespace_ = "ns", .namespace_len = 2};
+
+		*slash = *equals = '\0';
+		l.pod = word;
+		l.pod_len = strlen(word);
+		l.container = slash + 1;
+		l.container_len = strlen(slash + 1);
+		l.value = strtoull(equals + 1, NULL, 10);
+		agg_store_storage_line(&l, store);
+	}
+	agg_store_storage_commit(store, AT(at));
+}
+
+static void expect_storage(double now, int64_t main_bytes, int64_t side_bytes, int64_t node_bytes)
+{
+	struct agg_container_usage found[2];
+	struct agg_usage u;
+
+	assert_int_equal(agg_store_pod(store, "ns", "p", "n", NULL, 0, AT(now), found, 2), 2);
+	assert_int_equal(found[0].usage.more.storage_bytes, (uint64_t)main_bytes);
+	assert_int_equal(found[1].usage.more.storage_bytes, (uint64_t)side_bytes);
+	assert_int_equal(agg_store_node(store, "n", AT(now), &u), 0);
+	assert_int_equal(u.more.storage_bytes, (uint64_t)node_bytes);
+}
+
+static void test_storage(void **state)
+{
+	assert_int_equal(agg_store_storage_begin(store, "n"), -ENOENT);
+	scrape_swap(0, -1, -1, -1);
+	scrape_swap(15, -1, 7, -1);
+	/* who is not known to run is left out */
+	tell_storage(15, "p/main=4096 q/main=5 p/other=5", 100);
+	expect_storage(15, 4096, -1, 100);
+	/* scrapes leave it alone, and it leaves swap alone */
+	scrape_swap(30, -1, 7, 5);
+	expect_storage(30, 4096, -1, 100);
+	expect_swap(30, -1, 7, 5);
+	tell_storage(31, "p/side=0", -1);
+	expect_storage(31, -1, 0, -1);
+	expect_swap(31, -1, 7, 5);
+	tell_storage(32, "", -1);
+	expect_storage(32, -1, -1, -1);
+	/* not told any more: too old at last */
+	tell_storage(33, "p/main=1 p/side=2", 3);
+	for (double at = 45; at <= 33 + 210; at += 15)
+		scrape_swap(at, 8, 9, 10);
+	expect_storage(33 + 209, 1, 2, 3);
+	scrape_swap(255, 8, 9, 10);
+	expect_storage(255, -1, -1, -1);
+	expect_swap(255, 8, 9, 10);
+	agg_store_forget_node(store, "n");
+}
+
 static void test_gauges(void **state)
 {
 	struct agg_gauge_table t = {0};
@@ -484,6 +552,7 @@ int main(void)
 		TEST(test_bad_names),
 		TEST(test_limits),
 		TEST(test_swap),
+		TEST(test_storage),
 		cmocka_unit_test(test_gauges),
 	};
 

@@ -136,6 +136,46 @@ static void test_recorded(void **state)
 	free(text);
 }
 
+static int parse_storage(const char *text, size_t len, struct km_buf *out, struct km_err *err)
+{
+	*out = KM_BUF_INIT(65536);
+	return agg_summary_parse_storage(text, len, lines_add, out, err);
+}
+
+static void test_storage(void **state)
+{
+	static const struct {
+		const char *json, *lines; /* lines NULL: refused */
+	} cases[] = {
+		{"{\"node\":{\"fs\":{\"usedBytes\":7}}}", "node-storage 7\n"},
+		{"{\"node\":{\"fs\":{\"capacityBytes\":7}},\"pods\":null}", ""},
+		{POD("{\"name\":\"c\",\"rootfs\":{\"usedBytes\":4},\"logs\":{\"usedBytes\":8}}"), "storage n/p/c 12\n"},
+		{POD("{\"name\":\"c\",\"logs\":{\"usedBytes\":8}},{\"name\":\"d\",\"rootfs\":{\"usedBytes\":0}}"),
+			"storage n/p/c 8\nstorage n/p/d 0\n"},
+		{POD("{\"name\":\"c\",\"logs\":{\"usedBytes\":-8},\"rootfs\":{}},{\"name\":\"\"},7"), ""},
+		{POD("{\"name\":\"c\",\"logs\":{\"usedBytes\":9223372036854775807},\"rootfs\":{\"usedBytes\":1}}"), ""},
+		{"{\"pods\":[]}", NULL},
+		{"{\"node\":{\"fs\":{\"usedBytes\":7}},", NULL},
+	};
+	struct km_err err = {0};
+	struct km_buf out;
+	size_t len;
+	char *text;
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(cases); i++) {
+		int r = parse_storage(cases[i].json, strlen(cases[i].json), &out, &err);
+
+		if ((r < 0) != !cases[i].lines || strcmp(out.data ? out.data : "", r < 0 ? "" : cases[i].lines) != 0)
+			fail_msg("%s: %d %s", cases[i].json, r, out.data ? out.data : "");
+		km_buf_free(&out);
+	}
+	text = lines_sample("summary-1.20.json", &len);
+	assert_int_equal(parse_storage(text, len, &out, &err), 0);
+	assert_non_null(strstr(out.data, "storage default/burn-5b9d9f5f88-7qmvl/main 2035712\n"));
+	km_buf_free(&out);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +183,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_recorded),
+		cmocka_unit_test(test_storage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

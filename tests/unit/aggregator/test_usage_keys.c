@@ -80,6 +80,41 @@ static void test_swap(void **state)
 	scene_close(&s);
 }
 
+/* All keys, in their order. */
+static void test_storage(void **state)
+{
+	static const struct agg_line node = {.series = AGG_NODE_STORAGE, .value = 5 << 20};
+	static const struct {
+		const char *headers, *there;
+	} cases[] = {
+		{"", ",\"ephemeral-storage\":\"5Mi\",\"memory\":\"96Mi\",\"swap\":\"1Gi\"}}\n"},
+		{YAML, "\n  ephemeral-storage: 5Mi\n  memory: 96Mi\n  swap: 1Gi\n"},
+		{PROTO, "\x0a\x11"
+			"ephemeral-storage\x12\x05\x0a\x03"
+			"5Mi\x22\x10\x0a\x06memory"},
+		{TABLE, COLUMN("cpu") "," COLUMN("ephemeral-storage") "," COLUMN("memory") "," COLUMN("swap") ","},
+	};
+	struct scene s;
+
+	scene_open(&s);
+	scrape_swap(&s, 0, "app-00-00000-00", NULL);
+	assert_int_equal(agg_store_storage_begin(s.store, scene_nodes[0].name), 0);
+	agg_store_storage_line(&node, s.store);
+	agg_store_storage_commit(s.store, NOW_S * KM_NSEC_PER_SEC);
+	for (size_t i = 0; i < KM_ARRAY_LEN(cases); i++) {
+		struct exchange e;
+		char headers[512];
+
+		snprintf(headers, sizeof(headers), MASTER "%s", cases[i].headers);
+		e = REQUEST("GET", A "/nodes/node-00000", headers, &scene_front);
+		ask(&s, &e, 1);
+		if (!memmem(e.reply.body, e.reply.body_len, cases[i].there, strlen(cases[i].there)))
+			fail_msg("%s: %s", cases[i].headers, e.reply.body);
+		test_reply_free(&e.reply);
+	}
+	scene_close(&s);
+}
+
 static void test_yaml_table(void **state)
 {
 	struct exchange e = REQUEST("GET", A "/nodes?includeObject=None&labelSelector=zone%3Dz0",
@@ -120,6 +155,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_swap),
+		cmocka_unit_test(test_storage),
 		cmocka_unit_test(test_yaml_table),
 		cmocka_unit_test(test_usage_source),
 	};
