@@ -6,12 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
-#include <event2/keyvalq_struct.h>
 #include <netdb.h>
-#include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -184,8 +179,7 @@ static void step_connect(struct km_fetch_peer *peer, const char *address)
 	struct km_err err = {0};
 	int r = fetch_conn_open(peer, address, &err);
 
-	/* unless evhttp has already reported the failure through fetch_replied */
-	if (r < 0 && peer->state != GET_IDLE && peer->state != GET_BEGIN)
+	if (r < 0)
 		fail(peer, r, *err.text ? err.text : "the connection could not be made");
 }
 
@@ -220,11 +214,6 @@ static void begin(void *arg)
 
 	if (peer->state != GET_BEGIN)
 		return; /* ended before it began */
-	if (peer->conn && !peer->stale && peer->conn_generation == peer->fetcher->generation) {
-		peer->reused = true;
-		if (fetch_conn_send(peer) == 0)
-			return;
-	}
 	fetch_conn_drop(peer->conn);
 	new_connection(peer);
 }
@@ -250,100 +239,33 @@ static void on_deadline(void *arg)
 
 /* ---- replies ---- */
 
-static int classify(const struct fetch_conn *c, int saved_errno, char *text, size_t size)
-{
-	const struct km_fetch_peer *peer = c->peer;
-	unsigned long ssl_error =
-		c->ssl ? bufferevent_get_openssl_error(evhttp_connection_get_bufferevent(c->evcon)) : 0;
-	char where[FETCH_WHERE_MAX];
-
-	fetch_where(peer, where);
-	if (c->refused) {
-		snprintf(text, size, "%s: %s", where, c->refusal.text);
-		return c->refused;
-	}
-	if (!c->in_body && c->received > FETCH_HEADERS_MAX) {
-		snprintf(text, size, "%s: the reply's headers are longer than %d bytes", where, FETCH_HEADERS_MAX);
-		return -EMSGSIZE;
-	}
-	switch (c->http_error - 1) {
-	case EVREQ_HTTP_DATA_TOO_LONG:
-		/* evhttp does not tell the two apart */
-		snprintf(text, size, "%s: the reply is larger than %zu bytes%s", where, peer->max_body,
-			c->chunked ? ", or its chunks are malformed" : "");
-		return -EMSGSIZE;
-	case EVREQ_HTTP_INVALID_HEADER:
-		snprintf(text, size, "%s: the reply is not HTTP", where);
-		return -EBADMSG;
-	default:
-		break;
-	}
-	/* libevent reports a refused connection as a bare SSL_ERROR_SYSCALL, which names no library; an end without
-	 * TLS's own goodbye is a cut like any other */
-	if (ssl_error && ERR_GET_LIB(ssl_error) != 0 &&
-		ERR_GET_REASON(ssl_error) != SSL_R_UNEXPECTED_EOF_WHILE_READING) {
-		const char *reason = ERR_reason_error_string(ssl_error);
-		/* the kubelet has no serving certificate yet: its CSR waits for approval (spec metrics-api 7, row 2) */
-		bool internal = ERR_GET_REASON(ssl_error) == SSL_R_TLSV1_ALERT_INTERNAL_ERROR;
-
-		snprintf(text, size, "%s: TLS: %s%s", where, reason ? reason : "handshake failed",
-			internal ? "; the kubelet has no serving certificate yet: see kubectl get csr, and approve the "
-				   "pending kubernetes.io/kubelet-serving request"
-				 : "");
-		return -EPROTO;
-	}
-	if (c->received > 0) {
-		snprintf(text, size, "%s: the connection was closed in the middle of the reply", where);
-		return -EBADMSG;
-	}
-	if (saved_errno == ECONNREFUSED || saved_errno == EHOSTUNREACH || saved_errno == ENETUNREACH ||
-		saved_errno == ETIMEDOUT) {
-		snprintf(text, size, "%s: %s", where, strerror(saved_errno));
-		return -saved_errno;
-	}
-	snprintf(text, size, "%s: the connection was cut without a reply", where);
-	return -ECONNRESET;
-}
-
-/* Whether the next request can go over it: evhttp has not closed it, and nothing came beyond the reply. */
-static bool keeps_alive(const struct fetch_conn *c)
-{
-	struct bufferevent *bev = evhttp_connection_get_bufferevent(c->evcon);
-
-	return bufferevent_getfd(bev) >= 0 && evbuffer_get_length(bufferevent_get_input(bev)) == 0;
-}
-
-void fetch_replied(struct fetch_conn *c, struct evhttp_request *req, int saved_errno)
+void fetch_failed(struct fetch_conn *c, int error, const char *text)
 {
 	struct km_fetch_peer *peer = c->peer;
-	struct km_fetch_result result = {.error_text = ""};
-	char text[KM_ERR_TEXT_MAX + 320];
-	struct evbuffer *body;
 
-	if (!peer || peer->state != GET_RUNNING)
-		return;
-	if (!req || evhttp_request_get_response_code(req) == 0) {
-		int error = classify(c, saved_errno, text, sizeof(text));
-
-		/* The kubelet closed the kept connection just when we asked: once more, on a new one. */
-		if (peer->reused && !peer->retried && c->received == 0) {
-			peer->retried = true;
-			fetch_conn_drop(c);
-			new_connection(peer);
-			return;
-		}
-		fail(peer, error, text);
+	/* The kubelet closed the kept connection just when we asked: once more, on a new one. */
+	if (peer->reused && !peer->retried && c->received == 0) {
+		peer->retried = true;
+		fetch_conn_drop(c);
+		new_connection(peer);
 		return;
 	}
-	body = evhttp_request_get_input_buffer(req);
-	result.status = evhttp_request_get_response_code(req);
-	result.body_len = evbuffer_get_length(body);
-	result.body = result.body_len > 0 ? (const char *)evbuffer_pullup(body, -1) : "";
-	if (!result.body) {
-		fail(peer, -ENOMEM, "out of memory");
-		return;
-	}
-	if (!keeps_alive(c) || peer->stale || peer->conn_generation != peer->fetcher->generation)
+	fail(peer, error, text);
+}
+
+void fetch_replied(struct fetch_conn *c, bool keep)
+{
+	struct km_fetch_peer *peer = c->peer;
+	struct km_fetcher *f = peer->fetcher;
+	struct km_fetch_result result = {.error_text = "", .status = c->reply.status, .body_len = c->reply.body_len};
+	size_t body_at = c->reply.body_at;
+
+	/* The fetcher keeps the bytes until the next reply comes, which is not before on_done has returned. */
+	km_buf_free(&f->spare);
+	f->spare = c->reply.in;
+	c->reply = (struct fetch_reply){0};
+	result.body = f->spare.data + body_at;
+	if (!keep || peer->stale || peer->conn_generation != f->generation)
 		fetch_conn_drop(c);
 	end_request(peer, &result);
 }
@@ -457,6 +379,12 @@ int km_fetch_get(struct km_fetch_peer *peer, const char *path, const char *autho
 	peer->state = GET_BEGIN;
 	peer->started_wall_ns = km_wall_ns();
 	km_timer_set(peer->deadline, deadline_us);
+	if (peer->conn && peer->conn_generation == peer->fetcher->generation) {
+		peer->reused = true;
+		if (fetch_conn_send(peer) == 0)
+			return 0; /* without another turn of the loop */
+		peer->state = GET_BEGIN;
+	}
 	km_loop_reap(peer->fetcher->loop, begin, peer);
 	return 0;
 }
@@ -508,6 +436,7 @@ void km_fetcher_free(struct km_fetcher *f)
 		return;
 	assert(!f->waiting);
 	km_timer_free(f->refill);
+	km_buf_free(&f->spare);
 	SSL_CTX_free(f->ctx);
 	free(f->user_agent);
 	f->magic = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTPS client for kubelets: libevent's evhttp client over bufferevent_openssl with one shared SSL_CTX, made for a
- * thousand idle keep-alive connections (DESIGN 4: 27.9 kB each). One peer is one kubelet: an address list, a port, at
- * most one connection and one request at a time. New connections go through a token bucket. The peer's certificate is
- * judged by the caller's function before any byte of a request (and our client certificate's proof) is of use to the
- * other side.
+ * The HTTPS client for kubelets: a strict HTTP/1.1 reader over OpenSSL with one shared SSL_CTX, made for a thousand
+ * idle keep-alive connections and few system calls a request. One peer is one kubelet: an address list, a port, at most
+ * one connection and one request at a time. New connections go through a token bucket. The peer's certificate is judged
+ * by the caller's function before any byte of a request (and our client certificate's proof) is of use to the other
+ * side.
  */
 #pragma once
 

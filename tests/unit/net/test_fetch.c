@@ -87,9 +87,9 @@ static const struct reply_row {
 	{"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n", false, -EBADMSG, 0, "not HTTP", false},
 	{"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello", false, -EBADMSG, 0, "not HTTP", false},
 	{"HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\nhello", false, -EBADMSG, 0, "not HTTP", false},
-	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n", false, -EMSGSIZE, 0, "malformed",
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n", false, -EBADMSG, 0, "malformed",
 		false},
-	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n", false, -EMSGSIZE, 0, "malformed",
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n", false, -EBADMSG, 0, "malformed",
 		false},
 	/* too much */
 	{"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\nhello", false, -EMSGSIZE, 0, "larger than 1000 bytes", false},
