@@ -2,7 +2,6 @@
 /* Lines, labels, numbers; see the header. Nothing here may trust the text: it comes from another host. */
 #include "aggregator/prom.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -34,11 +33,24 @@ static const struct family {
 #define TIMESTAMP_DIGITS 15   /* milliseconds until the year 33658 */
 #define NS_PER_MS        INT64_C(1000000)
 
+#define DIGITS_MAX 18 /* a number of so many fits in 63 bits */
+
 /* A line being read; unescaped label values need room of their own. */
 struct line {
 	const char *p, *end;
+	bool escapes; /* there is a backslash in it */
 	char scratch[3][AGG_NAME_MAX];
 };
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_';
+}
 
 static const struct family *family_of(const char *name, size_t len)
 {
@@ -64,10 +76,35 @@ static bool exponent_of(const char *p, const char *end, int *ret)
 		p++;
 	if (p == end)
 		return false;
-	for (; p < end && isdigit((unsigned char)*p); p++)
+	for (; p < end && is_digit(*p); p++)
 		e = KM_MIN(e * 10 + (*p - '0'), EXPONENT_MAX);
 	*ret = negative ? -e : e;
 	return p == end;
+}
+
+/* The usual number: not too many digits, no sign, no exponent, and no more decimals than the unit has. */
+static bool plain_number(const char *p, const char *end, int scale, uint64_t *ret)
+{
+	static const uint64_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+	uint64_t value = 0;
+	bool point = false;
+
+	if (p == end || end - p > DIGITS_MAX || !is_digit(*p))
+		return false;
+	for (; p < end; p++) {
+		if (is_digit(*p)) {
+			value = value * 10 + (uint64_t)(*p - '0');
+			scale -= point;
+		} else if (*p == '.' && !point) {
+			point = true;
+		} else {
+			return false;
+		}
+	}
+	if (scale < 0 || value > INT64_MAX / powers[scale])
+		return false;
+	*ret = value * powers[scale];
+	return true;
 }
 
 /*
@@ -80,10 +117,12 @@ static bool scaled_number(const char *p, const char *end, int scale, uint64_t *r
 	bool digits = false, point = false;
 	int exponent = 0;
 
+	if (plain_number(p, end, scale, ret))
+		return true;
 	if (p < end && *p == '+')
 		p++;
 	/* 37 digits are read, further ones only counted: what they would change is below half a unit */
-	for (; p < end && (isdigit((unsigned char)*p) || (*p == '.' && !point)); p++) {
+	for (; p < end && (is_digit(*p) || (*p == '.' && !point)); p++) {
 		if (*p == '.') {
 			point = true;
 			continue;
@@ -121,7 +160,7 @@ static bool timestamp(const char *p, const char *end, int64_t request_ns, int64_
 	if (p == end || end - p > TIMESTAMP_DIGITS)
 		return false;
 	for (; p < end; p++) {
-		if (!isdigit((unsigned char)*p))
+		if (!is_digit(*p))
 			return false; /* also a negative one */
 		ms = ms * 10 + (*p - '0');
 	}
@@ -136,14 +175,13 @@ static bool timestamp(const char *p, const char *end, int64_t request_ns, int64_
 /* The quoted value at l->p: borrowed as it stands, or unescaped into scratch. l->p is then behind the closing quote. */
 static bool label_value(struct line *l, char *scratch, const char **ret, size_t *ret_len)
 {
-	const char *start = l->p, *p = start;
+	const char *start = l->p, *p;
 	size_t n = 0;
 
-	while (p < l->end && *p != '"' && *p != '\\')
-		p++;
-	if (p == l->end)
-		return false;
-	if (*p == '"') {
+	if (!l->escapes) {
+		p = memchr(start, '"', (size_t)(l->end - start));
+		if (!p)
+			return false;
 		*ret = start;
 		*ret_len = (size_t)(p - start);
 		l->p = p + 1;
@@ -199,6 +237,31 @@ static const char **value_place(
 	return NULL;
 }
 
+static bool value_follows(struct line *l, const char *text, size_t len, const char **ret, size_t *ret_len)
+{
+	if ((size_t)(l->end - l->p) < len || memcmp(l->p, text, len) != 0)
+		return false;
+	l->p += len;
+	return label_value(l, NULL, ret, ret_len);
+}
+
+/* As every kubelet writes the labels of a container. Otherwise false, and nothing has happened. */
+static bool usual_labels(struct line *l, struct agg_line *out)
+{
+	const struct agg_line before = *out;
+	const char *p = l->p;
+
+	if (!l->escapes && value_follows(l, SERIES("container=\""), &out->container, &out->container_len) &&
+		value_follows(l, SERIES(",namespace=\""), &out->namespace_, &out->namespace_len) &&
+		value_follows(l, SERIES(",pod=\""), &out->pod, &out->pod_len) && l->p < l->end && *l->p == '}') {
+		l->p++;
+		return true;
+	}
+	*out = before;
+	l->p = p;
+	return false;
+}
+
 /* What stands between the braces; l->p is behind the closing one then. A label given twice is an error. */
 static bool labels(struct line *l, struct agg_line *out)
 {
@@ -216,7 +279,7 @@ static bool labels(struct line *l, struct agg_line *out)
 			return true;
 		}
 		key = l->p;
-		while (l->p < l->end && (isalnum((unsigned char)*l->p) || *l->p == '_'))
+		while (l->p < l->end && (is_name_char(*l->p)))
 			l->p++;
 		key_len = (size_t)(l->p - key);
 		skip_blanks(l);
@@ -283,7 +346,8 @@ static bool parse_line(struct line *l, const struct family *family, int64_t requ
 	*out = (struct agg_line){.series = AGG_SCRAPE_ERROR, .timestamp_ns = request_ns};
 	if (l->p < l->end && *l->p == '{') {
 		l->p++;
-		if (!labels(l, out))
+		l->escapes = memchr(l->p, '\\', (size_t)(l->end - l->p));
+		if (!usual_labels(l, out) && !labels(l, out))
 			return false;
 	}
 	if (family->container) {
@@ -297,15 +361,26 @@ static bool parse_line(struct line *l, const struct family *family, int64_t requ
 	return true;
 }
 
-/* The family a line belongs to, and where its name ends; NULL: none of ours. */
-static const struct family *family_at(const char *p, const char *end, const char **ret_name_end)
+static bool ends_name(const char *p, const char *end)
+{
+	return p == end || *p == '{' || *p == ' ' || *p == '\t';
+}
+
+/* The family a line belongs to, and where its name ends; NULL: none of ours. last: that of the line before, or NULL. */
+static const struct family *family_at(
+	const char *p, const char *end, const struct family *last, const char **ret_name_end)
 {
 	const char *name_end = p;
 
+	if (last && (size_t)(end - p) > last->len && memcmp(p, last->name, last->len) == 0 &&
+		ends_name(p + last->len, end)) {
+		*ret_name_end = p + last->len;
+		return last;
+	}
 	/* most lines are HELP, TYPE and pod_: not worth a longer look */
 	if (*p != 'c' && *p != 'n' && *p != 'r' && *p != 's')
 		return NULL;
-	while (name_end < end && *name_end != '{' && *name_end != ' ' && *name_end != '\t')
+	while (!ends_name(name_end, end))
 		name_end++;
 	*ret_name_end = name_end;
 	return family_of(p, (size_t)(name_end - p));
@@ -315,6 +390,7 @@ int agg_prom_parse(
 	const char *text, size_t len, int64_t request_ns, agg_line_fn fn, void *arg, struct agg_prom_stats *ret)
 {
 	const char *p = text, *end = text + len;
+	const struct family *last = NULL;
 	struct agg_prom_stats stats = {0};
 	bool ours = false;
 	struct agg_line out;
@@ -322,10 +398,11 @@ int agg_prom_parse(
 
 	while (p < end) {
 		const char *newline = memchr(p, '\n', (size_t)(end - p)), *line_end = newline ? newline : end;
-		const struct family *family = p < line_end ? family_at(p, line_end, &l.p) : NULL;
+		const struct family *family = p < line_end ? family_at(p, line_end, last, &l.p) : NULL;
 
 		if (family) {
 			ours = true;
+			last = family;
 			l.end = line_end[-1] == '\r' ? line_end - 1 : line_end;
 			/* a last line without its end may have lost digits */
 			if (!parse_line(&l, family, request_ns, &out) || !newline) {
