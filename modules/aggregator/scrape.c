@@ -23,6 +23,7 @@
 #define SOON_US        KM_USEC_PER_SEC         /* within which a node that has changed is asked again */
 #define ATTEMPT_MIN_US (50 * KM_USEC_PER_MSEC) /* less is left of the deadline: not worth another attempt */
 #define JITTER_PART    50                      /* of metric-resolution */
+#define SLACK_PART     150                     /* of metric-resolution: scrapes due within it start together */
 
 #define MESSAGE_ID_PINNED       "4d1c8b0e6f2a4937a5c3e1d7f9b80246"
 #define MESSAGE_ID_NODE_FAILING "9a8b7c6d5e4f43218f0e1d2c3b4a5968"
@@ -118,9 +119,10 @@ static void settle_trust(struct agg_scraped *n)
 
 static void arm(struct agg_scraped *n)
 {
-	uint64_t now = km_now_us(), jitter = km_random_below(agg_scrape_resolution_us(n->owner) / JITTER_PART + 1);
+	uint64_t period = agg_scrape_resolution_us(n->owner), now = km_now_us(),
+		 jitter = km_random_below(period / JITTER_PART + 1);
 
-	km_timer_set(n->timer, (n->slot_us > now ? n->slot_us - now : 0) + jitter);
+	km_timer_set_within(n->timer, (n->slot_us > now ? n->slot_us - now : 0) + jitter, period / SLACK_PART + 1);
 }
 
 void agg_scrape_within(struct agg_scraped *n, uint64_t spread_us)

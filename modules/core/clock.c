@@ -4,6 +4,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#define RANDOM_AT_ONCE 32 /* up to 256 bytes getrandom gives without being interrupted */
+
 static const struct km_clock_virtual *virtual_clock_now;
 
 void km_clock_set_virtual(const struct km_clock_virtual *virtual_clock)
@@ -41,13 +43,19 @@ int64_t km_wall_ns(void)
 
 uint64_t km_random_below(uint64_t below)
 {
+	static _Thread_local uint64_t pool[RANDOM_AT_ONCE];
+	static _Thread_local size_t left;
 	uint64_t value, limit;
 
 	if (below == 0)
 		return 0;
 	limit = UINT64_MAX - UINT64_MAX % below; /* beyond it the remainders would not be uniform */
 	do {
-		if (getrandom(&value, sizeof(value), 0) != sizeof(value))
+		if (left == 0 && getrandom(pool, sizeof(pool), 0) == sizeof(pool))
+			left = RANDOM_AT_ONCE;
+		if (left > 0)
+			value = pool[--left];
+		else
 			value = km_now_us() * UINT64_C(0x9e3779b97f4a7c15); /* only for phases: any spread will do */
 	} while (value >= limit);
 	return value % below;

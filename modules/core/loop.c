@@ -212,6 +212,18 @@ void km_timer_set(struct km_timer *timer, uint64_t delay_us)
 		abort(); /* a timer that silently never fires would hang whatever waits for it */
 }
 
+void km_timer_set_within(struct km_timer *timer, uint64_t delay_us, uint64_t slack_us)
+{
+	struct timeval tv;
+	uint64_t now, due;
+
+	/* the moment that libevent counts from, so that the same due time is the same to the microsecond */
+	event_base_gettimeofday_cached(event_get_base(timer->event), &tv);
+	now = (uint64_t)tv.tv_sec * KM_USEC_PER_SEC + (uint64_t)tv.tv_usec;
+	due = now + KM_MIN(delay_us, UINT64_MAX / 4);
+	km_timer_set(timer, (due + slack_us - 1) / slack_us * slack_us - now);
+}
+
 void km_timer_cancel(struct km_timer *timer)
 {
 	evtimer_del(timer->event);

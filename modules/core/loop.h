@@ -33,6 +33,12 @@ void km_loop_reap(struct km_loop *loop, km_loop_fn fn, void *obj);
 /* One-shot timers. fn runs when it expires; it may set the timer again or free it. */
 int km_timer_new(struct km_loop *loop, km_loop_fn fn, void *arg, struct km_timer **ret) _must_check_; /* 0 or -ENOMEM */
 void km_timer_set(struct km_timer *timer, uint64_t delay_us);                                         /* (re)arms it */
+/*
+ * (Re)arms it for a moment that all who name the same slack share: at least delay_us from now, less than slack_us
+ * later. A wake-up of an idle processor costs more than most of what is done then, and a thousand timers need not have
+ * one each (compare AccuracySec= of systemd.timer).
+ */
+void km_timer_set_within(struct km_timer *timer, uint64_t delay_us, uint64_t slack_us);
 void km_timer_cancel(struct km_timer *timer);
 bool km_timer_armed(const struct km_timer *timer);
 void km_timer_free(struct km_timer *timer); /* NULL is fine; allowed in its own callback */

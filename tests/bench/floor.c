@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench-floor: what a scrape costs at the very least. The daemon's own kubelet client fetches the same path from the
- * same kubelets over kept connections, in the same rhythm (each peer on a grid of the period with a random phase), and
- * drops the bytes. What the daemon's scrape costs beyond this is parsing, storing and bookkeeping.
+ * same kubelets over kept connections, in the same rhythm (each peer on a grid of the period with a random phase, those
+ * due within a 150th of it together), and drops the bytes. What the daemon's scrape costs beyond this is parsing,
+ * storing and bookkeeping.
  *
  * Reads "ADDRESS PORT" lines, one a kubelet, from standard input. The first round makes the connections and is not
  * measured. Ends with one line "floor FETCHES CPU_US_A_FETCH BYTES_A_FETCH"; any failed fetch is an error, because its
@@ -21,6 +22,7 @@
 #define PEERS_MAX   20000
 #define ROUNDS_MAX  10000
 #define BODY_MAX    (64 * 1024 * 1024)
+#define SLACK_PART  150 /* as in aggregator/scrape.c */
 #define DEADLINE_US (10 * KM_USEC_PER_SEC)
 
 struct bench;
@@ -107,7 +109,7 @@ static void on_fetched(const struct km_fetch_result *result, void *arg)
 		}
 	}
 	p->next_us += b->period_us;
-	km_timer_set(p->timer, p->next_us > now ? p->next_us - now : 0);
+	km_timer_set_within(p->timer, p->next_us > now ? p->next_us - now : 0, b->period_us / SLACK_PART + 1);
 }
 
 static void on_due(void *arg)

@@ -128,6 +128,52 @@ static void a_timer_sets_and_frees_itself(void **state)
 	assert_string_equal(g->trace, "ttt");
 }
 
+#define SLACK_US UINT64_C(40000)
+
+static uint64_t set_us;
+
+static void set_three(void *arg)
+{
+	struct rig *g = arg;
+
+	set_us = km_now_us();
+	km_timer_set_within(g->timers[0], UINT64_MAX, SLACK_US); /* not wrapped into the past, */
+	km_timer_set_within(g->timers[0], 30000, SLACK_US);      /* and the later call counts */
+	km_timer_set_within(g->timers[1], 30000, SLACK_US);
+	km_timer_set_within(g->timers[2], 30000 + SLACK_US, SLACK_US);
+}
+
+/* The other one, of the same moment, is due as well, and the third is not. */
+static void one_of_two(void *arg)
+{
+	struct rig *g = arg;
+
+	assert_true(km_now_us() - set_us >= 29000);
+	note(g, 'x');
+	assert_true(km_timer_armed(g->timers[2]));
+}
+
+static void last_of_three(void *arg)
+{
+	assert_string_equal(((struct rig *)arg)->trace, "xx");
+	assert_true(km_now_us() - set_us >= 29000 + SLACK_US);
+	stop(arg);
+}
+
+static void timers_with_slack_share_a_moment(void **state)
+{
+	static const km_loop_fn fns[] = {one_of_two, one_of_two, last_of_three, set_three};
+	struct rig *g = *state;
+
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(km_timer_new(g->loop, fns[i], g, &g->timers[i]), 0);
+	km_timer_set(g->timers[3], 0);
+	assert_int_equal(km_loop_run(g->loop), 0);
+	assert_string_equal(g->trace, "xx.");
+	for (size_t i = 0; i < 4; i++)
+		km_timer_free(g->timers[i]);
+}
+
 /* ---- the reap list ---- */
 
 static void reaped(void *arg)
@@ -359,6 +405,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(timers_fire_in_order),
 		TEST(a_timer_sets_and_frees_itself),
+		TEST(timers_with_slack_share_a_moment),
 		TEST(reaping_waits_for_the_turn_to_end),
 		TEST(what_is_left_is_reaped_with_the_loop),
 		TEST(each_handler_hears_the_signal),
