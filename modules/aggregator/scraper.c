@@ -14,8 +14,10 @@
 #include "core/log.h"
 #include "core/timetext.h"
 
-#define CONNECTS_PER_SECOND 200                    /* 2.4 ms of CPU each, here as much as on a kubelet */
-#define SPREAD_PER_NODE_US  (8 * KM_USEC_PER_MSEC) /* as upstream's: first scrapes do not fall together */
+#define CONNECTS_PER_SECOND 200 /* 2.4 ms of CPU each, here as much as on a kubelet */
+/* as upstream's: first scrapes do not fall together; slower than the pace above, so that none waits for its turn until
+ * its deadline */
+#define SPREAD_PER_NODE_US  (8 * KM_USEC_PER_MSEC)
 
 /* ---- nodes come, change and go ---- */
 
@@ -114,7 +116,7 @@ static void add_node(struct agg_scraper *s, const struct kube_node *record)
 		out_of_memory(record->name);
 		return;
 	}
-	agg_scrape_within(n, KM_MIN(agg_scrape_resolution_us(s), s->nodes.count * SPREAD_PER_NODE_US));
+	agg_scrape_within(n, s->nodes.count * SPREAD_PER_NODE_US);
 }
 
 /* The Node is elsewhere: what is under way ends, its samples and what was logged of it stay. */

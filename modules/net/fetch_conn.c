@@ -306,7 +306,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			r = -ECONNRESET; /* closed while idle, or speaks unasked */
 	}
 	if (r > 0)
-		keep = can_be_kept(c);
+		keep = can_be_kept(c) && fetch_input_used_up(c);
+	else if (r == 0 && c->peer && !fetch_input_used_up(c))
+		r = why(c, c->peer, &err); /* TLS has to write first, and the socket is full: what was read is lost */
 	fetch_input_end(c);
 	if (r > 0)
 		fetch_replied(c, keep);
