@@ -67,7 +67,7 @@ fuzz_bins := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(fuzz_srcs))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help deps deps-e2e install tests vectors check test e2e e2e-long demo demo-real bench format format-check clean fuzz fuzz-live
+.PHONY: all help deps deps-e2e install tests vectors check test e2e e2e-long demo demo-real bench bench-scale format format-check clean fuzz fuzz-live
 
 all: $(O)/kmetricsd ## build the binary, build/kmetricsd
 
@@ -186,10 +186,15 @@ demo: ## the whole pipeline in a minute, without Kubernetes: live usage, an HPA 
 demo-real: ## the real cluster, the daemon, live top of real pods
 	@tests/e2e/demo
 
-bench: ## figures at a thousand nodes, on simulated kubelets and a simulated API server (docs/figures.md)
+bench: ## figures at a thousand nodes, on simulated kubelets and a simulated API server (docs/performance.md)
 	@tests/install-deps build
 	$(Q)$(MAKE) -s '$(O)/kmetricsd' '$(O)/kmsim' '$(O)/bench-floor'
 	$(Q)tests/bench/run '$(O)'
+
+bench-scale: ## cost from 100 to 5,000 nodes, and the loop while lists of 150,000 pods are served (about 12 minutes)
+	@tests/install-deps build
+	$(Q)$(MAKE) -s '$(O)/kmetricsd' '$(O)/kmsim' '$(O)/bench-floor'
+	$(Q)tests/bench/scale '$(O)'
 
 deps: ## install what building and make check need (apt or dnf)
 	@tests/install-deps build
