@@ -289,8 +289,13 @@ void hpa_controller_wake(struct hpa_controller *c)
 	struct km_map_entry *slot;
 	size_t cursor = 0;
 
-	while ((slot = km_map_next(&c->entries, &cursor)))
-		schedule(slot->value, km_random_below(SPREAD_US));
+	while ((slot = km_map_next(&c->entries, &cursor))) {
+		struct hpa_entry *e = slot->value;
+
+		if (e->state != HPA_IDLE)
+			e->due_now = true; /* the round under way began with what was true before */
+		schedule(e, km_random_below(SPREAD_US));
+	}
 }
 
 /* ---- the whole ---- */

@@ -80,7 +80,8 @@ static struct sums sum_pod(const struct sim *sim, const struct sim_pod *pod, int
 
 static struct sums sum_node(const struct sim *sim, const struct sim_node *node, int64_t now_ns)
 {
-	struct sums sums = {.cpu = 0.05 * (double)(now_ns - sim->world.start_ns) / 1e9, .memory = 512u << 20};
+	struct sums sums = {
+		.cpu = node->gone_cpu_s + 0.05 * (double)(now_ns - sim->world.start_ns) / 1e9, .memory = 512u << 20};
 
 	for (size_t i = 0; i < node->n_pods; i++) {
 		struct sums pod = sum_pod(sim, node->pods[i], now_ns);

@@ -90,19 +90,6 @@ static void tell(struct sim_world *w, struct sim_pod *pod, const char *event)
 		w->on_pod(pod, event, w->arg);
 }
 
-static void remove_pod(struct sim_world *w, struct sim_pod *pod)
-{
-	char key[2 * SIM_NAME_MAX + 1];
-
-	key_of(pod, key);
-	take(w->nodes[pod->node].pods, &w->nodes[pod->node].n_pods, pod);
-	if (pod->owner)
-		take(pod->owner->pods, &pod->owner->n_pods, pod);
-	tell(w, pod, "DELETED");
-	km_map_remove(&w->pods, key, strlen(key));
-	free(pod);
-}
-
 struct sim_pod *sim_pod_find(struct sim_world *w, const char *namespace_, const char *name)
 {
 	char key[2 * SIM_NAME_MAX + 1];
@@ -129,6 +116,22 @@ void sim_container_name(const struct sim_world *w, size_t i, char out[32])
 double sim_container_cpu(const struct sim_pod *pod, size_t i, int64_t now_ns)
 {
 	return used(pod, now_ns) * (i == 0 ? 1.0 : 0.1);
+}
+
+static void remove_pod(struct sim_world *w, struct sim_pod *pod, int64_t now_ns)
+{
+	struct sim_node *node = &w->nodes[pod->node];
+	char key[2 * SIM_NAME_MAX + 1];
+
+	key_of(pod, key);
+	for (size_t i = 0; i < w->containers; i++)
+		node->gone_cpu_s += sim_container_cpu(pod, i, now_ns);
+	take(node->pods, &node->n_pods, pod);
+	if (pod->owner)
+		take(pod->owner->pods, &pod->owner->n_pods, pod);
+	tell(w, pod, "DELETED");
+	km_map_remove(&w->pods, key, strlen(key));
+	free(pod);
 }
 
 uint64_t sim_container_memory(const struct sim_pod *pod, size_t i)
@@ -189,7 +192,7 @@ void sim_deployment_scale(struct sim_world *w, struct sim_deployment *d, int rep
 	d->replicas = replicas;
 	d->resource_version = ++w->resource_version;
 	while (d->n_pods > (size_t)replicas)
-		remove_pod(w, d->pods[d->n_pods - 1]);
+		remove_pod(w, d->pods[d->n_pods - 1], now_ns);
 	while (d->n_pods < (size_t)replicas) {
 		struct sim_pod *pod = add_pod(w, (w->serial * UINT64_C(7919)) % w->n_nodes, d, now_ns);
 

@@ -38,6 +38,7 @@ struct sim_node {
 	uint64_t resource_version;
 	struct sim_pod **pods; /* owned array; the pods belong to the world */
 	size_t n_pods, pods_capacity;
+	double gone_cpu_s; /* what pods that have gone have used here: a node's counter does not fall with them */
 };
 
 struct sim_curve_step {

@@ -59,5 +59,5 @@ void apistub_raw(struct apistub_conn *c, const char *bytes);
 void apistub_cut(struct apistub_conn *c);
 bool apistub_is_open(const struct apistub_conn *c);
 
-/* Runs the loop until cond(arg) holds; false after five seconds. */
+/* Runs the loop until cond(arg) holds; false after five seconds (fifty with KMETRICSD_TEST_SLOW, for valgrind). */
 bool apistub_until(struct km_loop *loop, bool (*cond)(void *arg), void *arg);
