@@ -32,7 +32,7 @@ struct assumption {
 	bool missing_as_target;
 };
 
-static bool is_within(const struct hpa_calc *in, double ratio)
+bool hpa_calc_is_within(const struct hpa_calc *in, double ratio)
 {
 	return 1.0 - in->tolerance_down <= ratio && ratio <= 1.0 + in->tolerance_up;
 }
@@ -172,7 +172,7 @@ static int32_t replicas_of(double ratio, size_t n)
 
 static int32_t undamped(const struct hpa_calc *in, const struct groups *g, double ratio)
 {
-	return is_within(in, ratio) ? in->replicas : replicas_of(ratio, g->ready);
+	return hpa_calc_is_within(in, ratio) ? in->replicas : replicas_of(ratio, g->ready);
 }
 
 /* The damped ratio must agree with the first one in its direction, and so must the replicas with it. */
@@ -182,7 +182,7 @@ static int32_t damped(
 	size_t n = g->n_metrics + (assume->missing ? g->missing : 0) + (assume->unready ? g->unready : 0);
 	int32_t replicas;
 
-	if (is_within(in, ratio) || (first < 1.0 && ratio > 1.0) || (first > 1.0 && ratio < 1.0))
+	if (hpa_calc_is_within(in, ratio) || (first < 1.0 && ratio > 1.0) || (first > 1.0 && ratio < 1.0))
 		return in->replicas;
 	replicas = replicas_of(ratio, n);
 	if ((ratio < 1.0 && replicas > in->replicas) || (ratio > 1.0 && replicas < in->replicas))

@@ -76,3 +76,5 @@ int hpa_calc_utilization(
 	const struct hpa_calc *in, int32_t target_percent, struct hpa_proposal *ret, struct km_err *err) _must_check_;
 int hpa_calc_average(const struct hpa_calc *in, int64_t target_milli, struct hpa_proposal *ret, struct km_err *err)
 	_must_check_;
+/* Whether a usage of this many times its target is near enough for no step. */
+bool hpa_calc_is_within(const struct hpa_calc *in, double ratio);

@@ -35,7 +35,7 @@ static void entry_free(struct hpa_entry *e)
 	km_timer_free(e->timer);
 	hpa_memory_clear(&e->memory);
 	kube_selector_free(e->selector);
-	free(e->spec);
+	hpa_spec_free(e->spec);
 	json_decref(e->object);
 	json_decref(e->pending);
 	km_istr_unref(in, e->namespace_);
@@ -67,7 +67,7 @@ static void adopt(struct hpa_entry *e, json_t *object)
 	e->object = json_incref(object);
 	if (!changed)
 		return;
-	free(e->spec);
+	hpa_spec_free(e->spec);
 	e->spec = NULL;
 	if (hpa_spec_decode(object, e->c->config.version, &e->spec, &err) < 0)
 		log_of(e, LOG_WARNING, err.text);
@@ -308,6 +308,8 @@ void hpa_controller_configure(struct hpa_controller *c, const struct hpa_options
 		.cpu_initialization_ns = o->cpu_initialization_period,
 		.readiness_delay_ns = o->initial_readiness_delay,
 		.tolerance = o->tolerance,
+		.scale_to_zero = o->scale_to_zero,
+		.configurable_tolerance = true,
 	};
 }
 

@@ -53,6 +53,13 @@ static const struct km_opt rows[] = {
 		.min = 0,
 		.max = HOUR,
 		.doc = "time after a pod's start in which a change of readiness counts as its first"},
+	{.key = "hpa-scale-to-zero",
+		.type = KM_OPT_BOOL,
+		.offset = offsetof(struct hpa_options, scale_to_zero),
+		.dflt = "no",
+		.doc = "kube-controller-manager's feature gate HPAScaleToZero: an HPA with minReplicas 0 and an Object "
+		       "or "
+		       "External metric scales to zero and back"},
 };
 
 const struct km_section hpa_section = {

@@ -10,6 +10,7 @@ struct hpa_options {
 	int64_t sync_period, downscale_stabilization, cpu_initialization_period, initial_readiness_delay; /* ns */
 	double tolerance;
 	int mode; /* enum hpa_mode */
+	bool scale_to_zero;
 };
 
 extern const struct km_section hpa_section;
