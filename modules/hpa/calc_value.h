@@ -16,13 +16,15 @@ int hpa_calc_value(const struct hpa_calc *in, int64_t usage_milli, int64_t targe
 	struct km_err *err) _must_check_;
 
 /*
- * AverageValue: usage shared by in->replicas pods (scale.status.replicas). The value for the status is the share,
- * INT64_MIN without replicas, as upstream's. An object's replicas wrap (GetObjectPerPodMetricReplicas); external ones
- * stop at INT32_MAX, and so does their value at INT64_MAX (GetExternalPerPodMetricReplicas). Of in: replicas,
- * tolerance.
+ * AverageValue: usage shared by the pods. status_replicas: scale.status.replicas, which upstream judges by; fixed goes
+ * by in->replicas. The value for the status is the share; without replicas it is INT64_MIN, as upstream's, or with
+ * fixed the whole usage. An object's replicas wrap (GetObjectPerPodMetricReplicas) unless fixed; external ones stop at
+ * INT32_MAX, and so does their value at INT64_MAX (GetExternalPerPodMetricReplicas). Of in: replicas, tolerance, fixed.
  */
-struct hpa_proposal hpa_calc_object_share(const struct hpa_calc *in, int64_t usage_milli, int64_t target_milli);
-struct hpa_proposal hpa_calc_external_share(const struct hpa_calc *in, int64_t usage_milli, int64_t target_milli);
+struct hpa_proposal hpa_calc_object_share(
+	const struct hpa_calc *in, int32_t status_replicas, int64_t usage_milli, int64_t target_milli);
+struct hpa_proposal hpa_calc_external_share(
+	const struct hpa_calc *in, int32_t status_replicas, int64_t usage_milli, int64_t target_milli);
 
 /*
  * The sum of an external metric's values. A sum beyond INT64_MAX stays there. shared: as upstream adds them for

@@ -61,8 +61,12 @@ static bool same_spec(json_t *a, json_t *b)
 static void adopt(struct hpa_entry *e, json_t *object)
 {
 	bool changed = !e->object || !same_spec(e->object, object);
+	const char *before = e->object ? text_member(e->object, "uid") : NULL, *now = text_member(object, "uid");
 	struct km_err err = {0};
 
+	/* Another one of the same name, whose deletion was not seen: nothing of the former counts. */
+	if (before && now && strcmp(before, now) != 0)
+		hpa_memory_clear(&e->memory);
 	json_decref(e->object);
 	e->object = json_incref(object);
 	if (!changed)
@@ -308,6 +312,7 @@ void hpa_controller_configure(struct hpa_controller *c, const struct hpa_options
 		.cpu_initialization_ns = o->cpu_initialization_period,
 		.readiness_delay_ns = o->initial_readiness_delay,
 		.tolerance = o->tolerance,
+		.fixed = o->compat == HPA_COMPAT_FIXED,
 		.scale_to_zero = o->scale_to_zero,
 		.configurable_tolerance = true,
 	};

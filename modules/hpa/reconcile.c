@@ -271,15 +271,38 @@ static void nothing_computed(struct hpa_round *round)
 	round->stage = HPA_ROUND_STATUS;
 }
 
+static bool may_leave_zero(const struct hpa_round *round)
+{
+	return round->config.flags->fixed && round->current == 0 && round->config.spec->min > 0;
+}
+
+/* Of a step to so many, where the metrics proposed that many. */
+static void give_reason(struct hpa_round *round, int32_t step, int32_t proposed, const char *name)
+{
+	if (step > round->current && proposed > round->current)
+		snprintf(round->reason, sizeof(round->reason), "%.*s above target", HPA_NAME_OF_METRIC_MAX - 16, name);
+	else if (step > round->current)
+		snprintf(round->reason, sizeof(round->reason), "a recent recommendation was higher");
+	else if (step < round->current)
+		snprintf(round->reason, sizeof(round->reason), "All metrics below target");
+}
+
 /* From the metrics; false: the round is on its way to its end already. */
 static bool decide_by_metrics(struct hpa_round *round, int32_t *desired)
 {
+	bool fixed = round->config.flags->fixed;
 	char name[HPA_NAME_OF_METRIC_MAX];
 	int32_t proposed;
 
 	if (!hpa_round_compute(round, &proposed, name)) {
-		nothing_computed(round);
-		return false;
+		if (!may_leave_zero(round)) {
+			nothing_computed(round);
+			return false;
+		}
+		/* a minimum above zero is no matter of metrics; upstream stays at zero ([BUG] of spec 2.1) */
+		fail(round, HPA_ERROR_INTERNAL, "%s", round->compute_error);
+		*desired = 0;
+		return true;
 	}
 	if (*round->compute_error)
 		fail(round, HPA_ERROR_INTERNAL, "%s", round->compute_error);
@@ -287,16 +310,17 @@ static bool decide_by_metrics(struct hpa_round *round, int32_t *desired)
 		proposed = 0;
 		*name = '\0';
 	}
-	/* Before limits and stabilization, as upstream does: the reason may speak of another step than the one made. */
-	if (proposed > round->current)
-		snprintf(round->reason, sizeof(round->reason), "%.*s above target", HPA_NAME_OF_METRIC_MAX - 16, name);
-	else if (proposed < round->current)
-		snprintf(round->reason, sizeof(round->reason), "All metrics below target");
 	*desired = proposed;
+	/* Upstream gives its reason before limits and stabilization: it may speak of another step than the one made
+	 * ([BUG] of spec 2.1). */
+	if (!fixed)
+		give_reason(round, proposed, proposed, name);
 	if ((round->config.spec->has_behavior ? normalize_with_behavior : normalize)(round, desired) < 0) {
 		out_of_memory(round);
 		return false;
 	}
+	if (fixed)
+		give_reason(round, *desired, proposed, name);
 	return true;
 }
 

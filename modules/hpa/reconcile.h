@@ -22,6 +22,7 @@ struct kube_selector;
 struct hpa_flags {
 	int64_t downscale_stabilization_ns, cpu_initialization_ns, readiness_delay_ns;
 	double tolerance;
+	bool fixed; /* compat = fixed: without upstream's defects that hurt (marked [BUG] in spec hpa) */
 	/* Kubernetes' feature gates of these names */
 	bool scale_to_zero;          /* HPAScaleToZero */
 	bool configurable_tolerance; /* HPAConfigurableTolerance */

@@ -89,6 +89,7 @@ static struct hpa_calc calc_of(const struct hpa_round *round, const struct hpa_p
 		.readiness_delay_ns = flags->readiness_delay_ns,
 		.resource = "",
 		.container = "",
+		.fixed = flags->fixed,
 	};
 }
 
@@ -192,14 +193,6 @@ static void compute_value(struct hpa_round *round, const struct hpa_metric *metr
 		text(ret->error, sizeof(ret->error), "%s", err.text);
 }
 
-static struct hpa_calc calc_of_share(const struct hpa_round *round)
-{
-	struct hpa_calc calc = calc_of(round, &(const struct hpa_pods_answer){0});
-
-	calc.replicas = round->status_replicas;
-	return calc;
-}
-
 /* As upstream names an external metric, and an object's with an average. */
 static void name_external(const struct hpa_metric *metric, struct proposal *ret)
 {
@@ -239,8 +232,9 @@ static void compute_object(
 		return;
 	}
 	name_external(metric, ret);
-	calc = calc_of_share(round);
-	ret->value = hpa_calc_object_share(&calc, f->values_milli[0], metric->average_value_milli);
+	calc = calc_of(round, &(const struct hpa_pods_answer){0});
+	ret->value =
+		hpa_calc_object_share(&calc, round->status_replicas, f->values_milli[0], metric->average_value_milli);
 }
 
 static void compute_external(
@@ -274,9 +268,9 @@ static void compute_external(
 		compute_value(round, metric, hpa_sum_external(f->values_milli, f->n, false), ret);
 		return;
 	}
-	calc = calc_of_share(round);
-	ret->value = hpa_calc_external_share(
-		&calc, hpa_sum_external(f->values_milli, f->n, true), metric->average_value_milli);
+	calc = calc_of(round, &(const struct hpa_pods_answer){0});
+	ret->value = hpa_calc_external_share(&calc, round->status_replicas,
+		hpa_sum_external(f->values_milli, f->n, !calc.fixed), metric->average_value_milli);
 }
 
 static void unknown_type(const struct hpa_metric *metric, struct proposal *ret)

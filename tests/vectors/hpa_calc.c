@@ -218,7 +218,7 @@ static int object_replicas(json_t *line, struct hpa_calc *in, struct hpa_proposa
 
 static int object_share(json_t *line, struct hpa_calc *in, struct hpa_proposal *ret, struct km_err *err)
 {
-	*ret = hpa_calc_object_share(in, vectors_int(line, "value"), vectors_int(line, "target"));
+	*ret = hpa_calc_object_share(in, in->replicas, vectors_int(line, "value"), vectors_int(line, "target"));
 	return 0;
 }
 
@@ -241,7 +241,7 @@ static int external_replicas(json_t *line, struct hpa_calc *in, struct hpa_propo
 
 static int external_share(json_t *line, struct hpa_calc *in, struct hpa_proposal *ret, struct km_err *err)
 {
-	*ret = hpa_calc_external_share(in, sum_of(line, true), vectors_int(line, "target"));
+	*ret = hpa_calc_external_share(in, in->replicas, sum_of(line, true), vectors_int(line, "target"));
 	return 0;
 }
 

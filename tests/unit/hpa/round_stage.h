@@ -40,7 +40,7 @@ struct stage {
 	unsigned open_metrics; /* bits */
 	bool is_pods[32];
 	int gets, puts, regets, dones;
-	char log[1024];
+	char log[1024], messages[2 * HPA_MESSAGE_MAX]; /* of events */
 	size_t len;
 	json_t *status;
 	struct hpa_pod pods[32];
@@ -132,7 +132,7 @@ static void answer_last_metric(struct stage *s)
 }
 
 /* False: nothing was asked. */
-static bool answer_one(struct stage *s)
+static inline bool answer_one(struct stage *s)
 {
 	int open = s->open;
 
@@ -246,7 +246,10 @@ static void metric_get(
 
 static void event(const char *type, const char *reason, const char *message, void *arg)
 {
-	note(arg, "%s ", reason);
+	struct stage *s = arg;
+
+	note(s, "%s ", reason);
+	snprintf(s->messages + strlen(s->messages), sizeof(s->messages) - strlen(s->messages), "%s\n", message);
 }
 
 static void status_put(struct hpa_round *round, json_t *status, void *arg)
@@ -282,11 +285,9 @@ struct theatre {
 	struct hpa_round *round;
 };
 
-static void begin(struct theatre *t, const struct play *play, bool later, json_t *status, enum hpa_api_version version)
+/* The world and the play, before the spec is read. */
+static void stage_set(struct theatre *t, const struct play *play, bool later)
 {
-	json_t *object = json_loads(play->spec, 0, NULL);
-	struct km_err err = {""};
-
 	*t = (struct theatre){.stage = {.play = play, .later = later},
 		.world = {.now_ns = now_ns,
 			.mappings = mappings,
@@ -299,19 +300,33 @@ static void begin(struct theatre *t, const struct play *play, bool later, json_t
 			.status_put = status_put,
 			.done = done}};
 	t->world.arg = &t->stage;
-	if (hpa_spec_decode(object, version, &t->spec, &err) < 0)
-		fail_msg("%s: %s", play->name, err.text);
-	json_decref(object);
+}
+
+static void stage_start(struct theatre *t, json_t *status, enum hpa_api_version version, const struct hpa_flags *with)
+{
 	assert_int_equal(hpa_round_start(&(const struct hpa_round_config){.namespace_ = "shop",
 						 .name = "web-hpa",
 						 .spec = t->spec,
 						 .status = status,
 						 .version = version,
 						 .memory = &t->memory,
-						 .flags = &flags,
+						 .flags = with,
 						 .world = &t->world},
 				 &t->round),
 		0);
+}
+
+static inline void begin(
+	struct theatre *t, const struct play *play, bool later, json_t *status, enum hpa_api_version version)
+{
+	json_t *object = json_loads(play->spec, 0, NULL);
+	struct km_err err = {""};
+
+	stage_set(t, play, later);
+	if (hpa_spec_decode(object, version, &t->spec, &err) < 0)
+		fail_msg("%s: %s", play->name, err.text);
+	json_decref(object);
+	stage_start(t, status, version, &flags);
 }
 
 static void end(struct theatre *t)
@@ -339,7 +354,7 @@ static void end(struct theatre *t)
 #define SPEC  SPEC_OF(REF("apps/v1"), CPU, "")
 #define MIXED SPEC_OF(REF("apps/v1"), QUEUE "," CPU, "")
 
-static void check(const struct play *play, const struct theatre *t)
+static inline void check(const struct play *play, const struct theatre *t)
 {
 	const struct hpa_outcome *outcome = hpa_round_outcome(t->round);
 
