@@ -44,6 +44,12 @@ static inline int32_t hpa_int32_of(double x)
 	return x > (double)INT32_MIN - 1 && x < (double)INT32_MAX + 1 ? (int32_t)x : INT32_MIN;
 }
 
+/* int64(x); NaN does not fit either. */
+static inline int64_t hpa_int64_of(double x)
+{
+	return x >= (double)INT64_MIN && x < -(double)INT64_MIN ? (int64_t)x : INT64_MIN;
+}
+
 static inline int64_t hpa_time_add(int64_t time_ns, int64_t duration_ns)
 {
 	int64_t sum;

@@ -32,7 +32,7 @@ struct assumption {
 	bool missing_as_target;
 };
 
-static bool is_within(const struct hpa_calc *in, double ratio)
+bool hpa_calc_is_within(const struct hpa_calc *in, double ratio)
 {
 	return 1.0 - in->tolerance_down <= ratio && ratio <= 1.0 + in->tolerance_up;
 }
@@ -66,7 +66,7 @@ static bool is_cpu_unready(const struct hpa_calc *in, const struct hpa_pod *pod)
 
 static enum pod_group group_of(const struct hpa_calc *in, const struct hpa_pod *pod)
 {
-	if (pod->deleting || pod->phase == KUBE_FAILED)
+	if (pod->deleting || pod->phase == KUBE_FAILED || (in->fixed && pod->phase == KUBE_SUCCEEDED))
 		return GROUP_IGNORED;
 	if (pod->phase == KUBE_PENDING)
 		return GROUP_UNREADY;
@@ -170,9 +170,22 @@ static int32_t replicas_of(double ratio, size_t n)
 	return hpa_int32_of(ceil(ratio * (double)n));
 }
 
+/* A step must go the way the usage points, whatever the number of pods counted in (a surge, extra pods). */
+int32_t hpa_calc_guarded(const struct hpa_calc *in, double ratio, int32_t replicas)
+{
+	if ((ratio < 1.0 && replicas > in->replicas) || (ratio > 1.0 && replicas < in->replicas))
+		return in->replicas;
+	return replicas;
+}
+
+/* Upstream has no guard here ([BUG] of spec 2.6). */
 static int32_t undamped(const struct hpa_calc *in, const struct groups *g, double ratio)
 {
-	return is_within(in, ratio) ? in->replicas : replicas_of(ratio, g->ready);
+	int32_t replicas = replicas_of(ratio, g->ready);
+
+	if (hpa_calc_is_within(in, ratio))
+		return in->replicas;
+	return in->fixed ? hpa_calc_guarded(in, ratio, replicas) : replicas;
 }
 
 /* The damped ratio must agree with the first one in its direction, and so must the replicas with it. */
@@ -180,14 +193,10 @@ static int32_t damped(
 	const struct hpa_calc *in, const struct groups *g, const struct assumption *assume, double first, double ratio)
 {
 	size_t n = g->n_metrics + (assume->missing ? g->missing : 0) + (assume->unready ? g->unready : 0);
-	int32_t replicas;
 
-	if (is_within(in, ratio) || (first < 1.0 && ratio > 1.0) || (first > 1.0 && ratio < 1.0))
+	if (hpa_calc_is_within(in, ratio) || (first < 1.0 && ratio > 1.0) || (first > 1.0 && ratio < 1.0))
 		return in->replicas;
-	replicas = replicas_of(ratio, n);
-	if ((ratio < 1.0 && replicas > in->replicas) || (ratio > 1.0 && replicas < in->replicas))
-		return in->replicas;
-	return replicas;
+	return hpa_calc_guarded(in, ratio, replicas_of(ratio, n));
 }
 
 int hpa_calc_utilization(

@@ -58,6 +58,7 @@ struct hpa_calc {
 	int64_t now_ns, cpu_initialization_ns, readiness_delay_ns;
 	const char *resource;  /* "cpu", "memory": for texts, and readiness counts for cpu only */
 	const char *container; /* "": the whole pod */
+	bool fixed;            /* compat = fixed: without upstream's defects that hurt; else bit for bit as upstream */
 };
 
 struct hpa_proposal {
@@ -76,3 +77,7 @@ int hpa_calc_utilization(
 	const struct hpa_calc *in, int32_t target_percent, struct hpa_proposal *ret, struct km_err *err) _must_check_;
 int hpa_calc_average(const struct hpa_calc *in, int64_t target_milli, struct hpa_proposal *ret, struct km_err *err)
 	_must_check_;
+/* Whether a usage of this many times its target is near enough for no step. */
+bool hpa_calc_is_within(const struct hpa_calc *in, double ratio);
+/* A proposal that goes against the way the usage points is none: the replicas stay. */
+int32_t hpa_calc_guarded(const struct hpa_calc *in, double ratio, int32_t replicas);

@@ -35,7 +35,7 @@ static void entry_free(struct hpa_entry *e)
 	km_timer_free(e->timer);
 	hpa_memory_clear(&e->memory);
 	kube_selector_free(e->selector);
-	free(e->spec);
+	hpa_spec_free(e->spec);
 	json_decref(e->object);
 	json_decref(e->pending);
 	km_istr_unref(in, e->namespace_);
@@ -61,13 +61,17 @@ static bool same_spec(json_t *a, json_t *b)
 static void adopt(struct hpa_entry *e, json_t *object)
 {
 	bool changed = !e->object || !same_spec(e->object, object);
+	const char *before = e->object ? text_member(e->object, "uid") : NULL, *now = text_member(object, "uid");
 	struct km_err err = {0};
 
+	/* Another one of the same name, whose deletion was not seen: nothing of the former counts. */
+	if (before && now && strcmp(before, now) != 0)
+		hpa_memory_clear(&e->memory);
 	json_decref(e->object);
 	e->object = json_incref(object);
 	if (!changed)
 		return;
-	free(e->spec);
+	hpa_spec_free(e->spec);
 	e->spec = NULL;
 	if (hpa_spec_decode(object, e->c->config.version, &e->spec, &err) < 0)
 		log_of(e, LOG_WARNING, err.text);
@@ -308,6 +312,9 @@ void hpa_controller_configure(struct hpa_controller *c, const struct hpa_options
 		.cpu_initialization_ns = o->cpu_initialization_period,
 		.readiness_delay_ns = o->initial_readiness_delay,
 		.tolerance = o->tolerance,
+		.fixed = o->compat == HPA_COMPAT_FIXED,
+		.scale_to_zero = o->scale_to_zero,
+		.configurable_tolerance = true,
 	};
 }
 

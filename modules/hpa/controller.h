@@ -7,6 +7,7 @@
 #pragma once
 
 #include "hpa/events.h"
+#include "hpa/metrics_client.h"
 #include "hpa/options.h"
 #include "hpa/spec.h"
 #include "kube/mapper.h"
@@ -22,9 +23,10 @@ struct hpa_controller;
 struct hpa_controller_config {
 	struct km_context *ctx;
 	enum hpa_api_version version;
-	struct kube_mapper *mapper;        /* borrowed */
-	struct hpa_events *events;         /* borrowed */
-	const struct hpa_options *options; /* borrowed until replaced by hpa_controller_configure */
+	struct kube_mapper *mapper;         /* borrowed */
+	struct hpa_events *events;          /* borrowed */
+	struct hpa_metrics_client *metrics; /* borrowed */
+	const struct hpa_options *options;  /* borrowed until replaced by hpa_controller_configure */
 	/* Whether we may write at this moment; asked in the loop turn of each write (DESIGN 5). */
 	bool (*may_write)(void *arg);
 	void *arg;

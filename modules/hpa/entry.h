@@ -21,6 +21,13 @@ enum hpa_entry_state {
 	HPA_ABANDONED /* we may not write any more: the round is to be freed unanswered */
 };
 
+/* A metric of an entry that custom or external APIs were asked for. */
+struct hpa_metric_slot {
+	struct hpa_entry *entry;
+	size_t i;
+	struct hpa_metrics_call *call; /* NULL: answered */
+};
+
 struct hpa_entry {
 	uint32_t magic;
 	struct hpa_controller *c;
@@ -44,6 +51,7 @@ struct hpa_entry {
 	int mapping_code;
 	struct kube_mapper_call *mapper_call;
 	struct hpa_scale_client *scale; /* owned, of this round */
+	struct hpa_metric_slot *slots;  /* owned, one a metric; NULL: none was asked for in this round */
 	struct kube_call *status_call;
 
 	uint64_t told[HPA_WARNINGS_TOLD]; /* hashes of the warnings logged since all was well; the oldest gives way */

@@ -43,6 +43,7 @@ struct module {
 	struct kube_reflector *reflector;
 	struct kube_mapper *mapper;
 	struct hpa_events *events;
+	struct hpa_metrics_client *metrics;
 	struct hpa_controller *controller;
 	struct kube_lease *lease; /* NULL: versions are not known yet, or there are no Leases */
 	bool lease_held, no_leases;
@@ -302,6 +303,7 @@ static int watch(struct module *m, enum hpa_api_version version)
 		.ctx = m->ctx,
 		.version = version,
 		.mapper = m->mapper,
+		.metrics = m->metrics,
 		.options = m->options,
 		.may_write = may_write,
 		.arg = m,
@@ -396,6 +398,7 @@ static void module_fini(void *self)
 	km_timer_free(m->rediscover);
 	km_timer_free(m->tick);
 	stop_watching(m);
+	hpa_metrics_client_free(m->metrics);
 	kube_mapper_free(m->mapper);
 	kube_lease_free(m->lease);
 	json_decref(m->canary);
@@ -431,7 +434,9 @@ static int module_init(struct km_context *ctx, void **ret_self, struct km_err *e
 			"scaling needs the samples of [aggregator]: set enabled = yes there, or enabled = no in [hpa]");
 	take_options(m, km_config_section(ctx->config, &hpa_section));
 	hpa_presence_reset(&m->presence);
-	if (kube_mapper_new(ctx->client, &m->mapper) < 0 || km_timer_new(ctx->loop, discover, m, &m->rediscover) < 0 ||
+	if (kube_mapper_new(ctx->client, &m->mapper) < 0 ||
+		hpa_metrics_client_new(ctx->client, m->mapper, &m->metrics) < 0 ||
+		km_timer_new(ctx->loop, discover, m, &m->rediscover) < 0 ||
 		km_timer_new(ctx->loop, on_tick, m, &m->tick) < 0)
 		return km_fail(err, -ENOMEM, "out of memory");
 	*ret_self = KM_TAKE(m);

@@ -10,6 +10,8 @@
 static const char *const modes[] = {
 	[HPA_MODE_AUTO] = "auto", [HPA_MODE_ACTIVE] = "active", [HPA_MODE_SHADOW] = "shadow", NULL};
 
+static const char *const compats[] = {[HPA_COMPAT_FIXED] = "fixed", [HPA_COMPAT_STRICT] = "strict", NULL};
+
 static const struct km_opt rows[] = {
 	{.key = "mode",
 		.type = KM_OPT_ENUM,
@@ -18,6 +20,14 @@ static const struct km_opt rows[] = {
 		.choices = modes,
 		.doc = "auto: scales once kube-controller-manager's controller is proved to be off; active: scales; "
 		       "shadow: computes and logs, scales nothing"},
+	{.key = "compat",
+		.type = KM_OPT_ENUM,
+		.offset = offsetof(struct hpa_options, compat),
+		.dflt = "fixed",
+		.choices = compats,
+		.doc = "strict: decides bit for bit as Kubernetes 1.36; fixed: without its defects that hurt (no step "
+		       "down "
+		       "when no pod is ready, no step against the usage, ended pods do not count)"},
 	{.key = "horizontal-pod-autoscaler-sync-period",
 		.type = KM_OPT_DURATION,
 		.offset = offsetof(struct hpa_options, sync_period),
@@ -53,6 +63,13 @@ static const struct km_opt rows[] = {
 		.min = 0,
 		.max = HOUR,
 		.doc = "time after a pod's start in which a change of readiness counts as its first"},
+	{.key = "hpa-scale-to-zero",
+		.type = KM_OPT_BOOL,
+		.offset = offsetof(struct hpa_options, scale_to_zero),
+		.dflt = "no",
+		.doc = "kube-controller-manager's feature gate HPAScaleToZero: an HPA with minReplicas 0 and an Object "
+		       "or "
+		       "External metric scales to zero and back"},
 };
 
 const struct km_section hpa_section = {

@@ -6,10 +6,14 @@
 
 #include "core/config.h"
 
+enum hpa_compat { HPA_COMPAT_FIXED, HPA_COMPAT_STRICT };
+
 struct hpa_options {
 	int64_t sync_period, downscale_stabilization, cpu_initialization_period, initial_readiness_delay; /* ns */
 	double tolerance;
-	int mode; /* enum hpa_mode */
+	int mode;   /* enum hpa_mode */
+	int compat; /* enum hpa_compat */
+	bool scale_to_zero;
 };
 
 extern const struct km_section hpa_section;

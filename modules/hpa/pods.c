@@ -91,25 +91,42 @@ static int64_t milli_of(const struct km_container_usage *usage, enum resource re
 	return usage->memory_bytes > INT64_MAX / 1000 ? INT64_MAX : (int64_t)usage->memory_bytes * 1000;
 }
 
-static int add_metric(
-	struct hpa_pods *p, const struct kube_pod *pod, enum resource resource, const struct km_usage_source *source)
+/* Of the whole pod, or of one container; false: it is missing. */
+static bool value_of(
+	const struct km_pod_usage *usage, enum resource resource, const char *container, int64_t *ret_milli)
+{
+	uint64_t sum = 0;
+	bool found = false;
+
+	for (size_t i = 0; i < usage->n_containers; i++) {
+		if (*container && strcmp(usage->containers[i].name, container) != 0)
+			continue;
+		sum += (uint64_t)milli_of(&usage->containers[i], resource);
+		found = true;
+	}
+	*ret_milli = (int64_t)sum;
+	return found;
+}
+
+static int add_metric(struct hpa_pods *p, const struct kube_pod *pod, enum resource resource, const char *container,
+	const struct km_usage_source *source)
 {
 	struct km_pod_usage usage;
-	uint64_t sum = 0;
+	int64_t milli;
 
-	if (resource == OTHER || source->pod(pod, source->arg, &usage) < 0 || usage.n_containers == 0)
+	if (resource == OTHER || source->pod(pod, source->arg, &usage) < 0 ||
+		!value_of(&usage, resource, container, &milli))
 		return 0;
 	if (make_room(&p->metrics, p->n_metrics, sizeof(*p->metrics), &p->metrics_capacity) < 0)
 		return -ENOMEM;
-	for (size_t i = 0; i < usage.n_containers; i++)
-		sum += (uint64_t)milli_of(&usage.containers[i], resource);
 	p->metrics[p->n_metrics++] = (struct hpa_pod_metric){
-		.pod = pod->name, .value_milli = (int64_t)sum, .time_ns = usage.time_ns, .window_ns = usage.window_ns};
+		.pod = pod->name, .value_milli = milli, .time_ns = usage.time_ns, .window_ns = usage.window_ns};
 	return 0;
 }
 
 int hpa_pods_collect(struct hpa_pods *p, const struct kube_pod *const *pods, size_t n,
-	const struct kube_selector *selector, const char *name, const struct km_usage_source *usage)
+	const struct kube_selector *selector, const char *name, const char *container,
+	const struct km_usage_source *usage)
 {
 	enum resource resource = strcmp(name, "cpu") == 0 ? CPU : strcmp(name, "memory") == 0 ? MEMORY : OTHER;
 	const struct hpa_container *next;
@@ -117,7 +134,7 @@ int hpa_pods_collect(struct hpa_pods *p, const struct kube_pod *const *pods, siz
 	p->n_pods = p->n_containers = p->n_metrics = 0;
 	for (size_t i = 0; i < n; i++)
 		if (kube_selector_matches(selector, pods[i]->labels) &&
-			(add_pod(p, pods[i], resource) < 0 || add_metric(p, pods[i], resource, usage) < 0))
+			(add_pod(p, pods[i], resource) < 0 || add_metric(p, pods[i], resource, container, usage) < 0))
 			return -ENOMEM;
 	next = p->containers;
 	for (size_t i = 0; i < p->n_pods; i++) {

@@ -13,6 +13,7 @@
 
 #include "core/clock.h"
 #include "hpa/round.h"
+#include "kube/selector.h"
 
 #define PUT_TRIES 5 /* client-go's DefaultRetry: of a write that conflicts (spec 4.2) */
 
@@ -258,22 +259,50 @@ static int normalize_with_behavior(struct hpa_round *round, int32_t *desired)
 	return 0;
 }
 
+static void nothing_computed(struct hpa_round *round)
+{
+	struct reference ref = reference_of(round);
+
+	fail(round, HPA_ERROR_INTERNAL,
+		"failed to compute desired number of replicas based on listed metrics for %s: %s", ref.text,
+		round->compute_error);
+	set_status(round, round->status.desired);
+	round->no_metrics = true;
+	round->stage = HPA_ROUND_STATUS;
+}
+
+static bool may_leave_zero(const struct hpa_round *round)
+{
+	return round->config.flags->fixed && round->current == 0 && round->config.spec->min > 0;
+}
+
+/* Of a step to so many, where the metrics proposed that many. */
+static void give_reason(struct hpa_round *round, int32_t step, int32_t proposed, const char *name)
+{
+	if (step > round->current && proposed > round->current)
+		snprintf(round->reason, sizeof(round->reason), "%.*s above target", HPA_NAME_OF_METRIC_MAX - 16, name);
+	else if (step > round->current)
+		snprintf(round->reason, sizeof(round->reason), "a recent recommendation was higher");
+	else if (step < round->current)
+		snprintf(round->reason, sizeof(round->reason), "All metrics below target");
+}
+
 /* From the metrics; false: the round is on its way to its end already. */
 static bool decide_by_metrics(struct hpa_round *round, int32_t *desired)
 {
+	bool fixed = round->config.flags->fixed;
 	char name[HPA_NAME_OF_METRIC_MAX];
 	int32_t proposed;
 
 	if (!hpa_round_compute(round, &proposed, name)) {
-		struct reference ref = reference_of(round);
-
-		fail(round, HPA_ERROR_INTERNAL,
-			"failed to compute desired number of replicas based on listed metrics for %s: %s", ref.text,
-			round->compute_error);
-		set_status(round, round->status.desired);
-		round->no_metrics = true;
-		round->stage = HPA_ROUND_STATUS;
-		return false;
+		if (!may_leave_zero(round)) {
+			nothing_computed(round);
+			return false;
+		}
+		/* a minimum above zero is no matter of metrics; upstream stays at zero ([BUG] of spec 2.1) */
+		fail(round, HPA_ERROR_INTERNAL, "%s", round->compute_error);
+		*desired = 0;
+		return true;
 	}
 	if (*round->compute_error)
 		fail(round, HPA_ERROR_INTERNAL, "%s", round->compute_error);
@@ -281,16 +310,17 @@ static bool decide_by_metrics(struct hpa_round *round, int32_t *desired)
 		proposed = 0;
 		*name = '\0';
 	}
-	/* Before limits and stabilization, as upstream does: the reason may speak of another step than the one made. */
-	if (proposed > round->current)
-		snprintf(round->reason, sizeof(round->reason), "%.*s above target", HPA_TEXT_MAX + 48, name);
-	else if (proposed < round->current)
-		snprintf(round->reason, sizeof(round->reason), "All metrics below target");
 	*desired = proposed;
+	/* Upstream gives its reason before limits and stabilization: it may speak of another step than the one made
+	 * ([BUG] of spec 2.1). */
+	if (!fixed)
+		give_reason(round, proposed, proposed, name);
 	if ((round->config.spec->has_behavior ? normalize_with_behavior : normalize)(round, desired) < 0) {
 		out_of_memory(round);
 		return false;
 	}
+	if (fixed)
+		give_reason(round, *desired, proposed, name);
 	return true;
 }
 
@@ -298,6 +328,79 @@ static void correct(struct hpa_round *round, int32_t desired, const char *reason
 {
 	round->desired = desired;
 	hpa_text_copy(round->reason, sizeof(round->reason), reason);
+}
+
+/* ---- to and from zero (gate HPAScaleToZero) ---- */
+
+static const char *const scaled_to_zero = "ScaledToZero";
+
+/* It was this controller that scaled the target to zero. */
+static bool is_zero_by_us(const struct hpa_round *round)
+{
+	const struct hpa_condition *condition = hpa_status_find(&round->status, scaled_to_zero);
+
+	return round->config.flags->scale_to_zero && condition && strcmp(condition->status, "True") == 0;
+}
+
+/* Metrics that mean something without pods. */
+static bool has_metric_without_pods(const struct hpa_spec *spec)
+{
+	for (size_t i = 0; i < spec->n_metrics; i++)
+		if (spec->metrics[i].type == HPA_METRIC_OBJECT || spec->metrics[i].type == HPA_METRIC_EXTERNAL)
+			return true;
+	return false;
+}
+
+static void note_zero(struct hpa_round *round)
+{
+	const struct hpa_spec *spec = round->config.spec;
+	bool zero = round->current > 0 && round->desired == 0 && spec->min == 0 && has_metric_without_pods(spec);
+
+	if (!round->config.flags->scale_to_zero)
+		hpa_status_remove(&round->status, scaled_to_zero);
+	else if (zero)
+		hpa_round_condition(
+			round, scaled_to_zero, true, "ScaledToZero", "the HPA controller scaled the workload to zero");
+	else
+		hpa_round_condition(round, scaled_to_zero, false, "NotScaledToZero",
+			"the HPA controller did not scale the workload to zero");
+}
+
+static bool stays_at_zero(const struct hpa_round *round)
+{
+	const struct hpa_spec *spec = round->config.spec;
+
+	return !is_zero_by_us(round) || (spec->min == 0 && !has_metric_without_pods(spec));
+}
+
+static void disabled_at_zero(struct hpa_round *round)
+{
+	hpa_round_condition(round, "ScalingActive", false, "ScalingDisabled",
+		"scaling is disabled since the replica count of the target is zero");
+	if (!round->config.flags->scale_to_zero)
+		hpa_status_remove(&round->status, scaled_to_zero);
+	finish(round, 0, false);
+}
+
+/* ---- the decision ---- */
+
+static void step_or_finish(struct hpa_round *round)
+{
+	if (round->desired == round->current)
+		finish(round, round->current, false);
+	else
+		round->stage = HPA_ROUND_PUT;
+}
+
+static void ask_metrics(struct hpa_round *round)
+{
+	if (!hpa_round_take_selector(round)) {
+		nothing_computed(round);
+		return;
+	}
+	round->stage = HPA_ROUND_COMPUTE;
+	if (hpa_round_ask_metrics(round) < 0)
+		out_of_memory(round);
 }
 
 static void decide(struct hpa_round *round)
@@ -310,24 +413,31 @@ static void decide(struct hpa_round *round)
 		"the HPA controller was able to get the target's current scale");
 	if (!history->seen && hpa_history_add(history, round->current, hpa_round_now(round)) < 0) {
 		out_of_memory(round);
-		return;
-	}
-	if (round->current == 0) {
-		hpa_round_condition(round, "ScalingActive", false, "ScalingDisabled",
-			"scaling is disabled since the replica count of the target is zero");
-		hpa_status_remove(&round->status, "ScaledToZero");
-		round->desired = 0;
+	} else if (round->current == 0 && stays_at_zero(round)) {
+		disabled_at_zero(round);
 	} else if (round->current > spec->max) {
 		correct(round, spec->max, "Current number of replicas above Spec.MaxReplicas");
-	} else if (round->current < spec->min) {
+		step_or_finish(round);
+	} else if (round->current != 0 && round->current < spec->min) {
 		correct(round, spec->min, "Current number of replicas below Spec.MinReplicas");
-	} else if (!decide_by_metrics(round, &round->desired)) {
-		return;
+		step_or_finish(round);
+	} else {
+		ask_metrics(round);
 	}
-	if (round->desired == round->current)
-		finish(round, round->current, false);
-	else
-		round->stage = HPA_ROUND_PUT;
+}
+
+static void compute(struct hpa_round *round)
+{
+	const struct hpa_spec *spec = round->config.spec;
+
+	if (!decide_by_metrics(round, &round->desired))
+		return;
+	if (round->current == 0 && spec->min != 0 && round->desired < spec->min) {
+		round->desired = spec->min;
+		if (!*round->reason)
+			correct(round, spec->min, "Current number of replicas below Spec.MinReplicas");
+	}
+	step_or_finish(round);
 }
 
 static void got(struct hpa_round *round)
@@ -361,7 +471,7 @@ static void rescaled(struct hpa_round *round)
 		round->desired);
 	hpa_round_condition(round, able_to_scale, true, "SucceededRescale", message);
 	tell(round, "Normal", "SuccessfulRescale", "New size: %" PRId32 "; reason: %s", round->desired, round->reason);
-	hpa_status_remove(&round->status, "ScaledToZero");
+	note_zero(round);
 	round->outcome.action = hpa_action_label(round->desired > round->current ? HPA_ACTION_UP : HPA_ACTION_DOWN);
 	finish(round, round->desired, true);
 	if (spec->has_behavior && hpa_events_store(&spec->up, &spec->down, &memory->up_events, &memory->down_events,
@@ -444,6 +554,9 @@ static void step(struct hpa_round *round)
 	case HPA_ROUND_GOT:
 		got(round);
 		break;
+	case HPA_ROUND_COMPUTE:
+		compute(round);
+		break;
 	case HPA_ROUND_PUT:
 	case HPA_ROUND_REGOT: /* where the scale could not be read again, what was read before is written again */
 		put(round);
@@ -497,6 +610,7 @@ static int keep_scale(struct hpa_round *round, const struct hpa_scale *scale)
 	round->selector = KM_TAKE(selector);
 	round->resource_version = KM_TAKE(resource_version);
 	round->replicas = scale->replicas;
+	round->status_replicas = scale->status_replicas;
 	return 0;
 }
 
@@ -507,6 +621,14 @@ void hpa_round_scale(struct hpa_round *round, const struct hpa_scale *scale, con
 	if (!failure && keep_scale(round, scale) < 0)
 		failure = &no_memory;
 	answered(round, HPA_ASKED_SCALE, failure);
+}
+
+void hpa_round_metric(struct hpa_round *round, size_t i, const struct hpa_metric_answer *answer)
+{
+	assert(round->question == HPA_ASKED_METRICS);
+	hpa_round_keep_metric(round, i, answer);
+	if (round->n_open == 0)
+		answered(round, HPA_ASKED_METRICS, NULL);
 }
 
 void hpa_round_put(struct hpa_round *round, const struct hpa_failure *failure)
@@ -547,6 +669,8 @@ void hpa_round_free(struct hpa_round *round)
 	if (!round)
 		return;
 	assert(!round->running);
+	hpa_round_forget_metrics(round);
+	kube_selector_free(round->pod_selector);
 	json_decref(round->config.status);
 	free(round->selector);
 	free(round->resource_version);

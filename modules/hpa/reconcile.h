@@ -4,8 +4,9 @@
  * the world for what it needs and is told the answers, so that the same code runs on the event loop and, with recorded
  * answers, on a virtual clock. It owns no I/O and no clock.
  *
- * scale_get, scale_put and status_put start something and return; the answer comes through hpa_round_scale(),
- * hpa_round_put() or hpa_round_status(), at once (from inside the call) or later. Everything else answers at once.
+ * scale_get, metric_get, scale_put and status_put start something and return; the answer comes through
+ * hpa_round_scale(), hpa_round_metric(), hpa_round_put() or hpa_round_status(), at once (from inside the call) or
+ * later. Everything else answers at once.
  */
 #pragma once
 
@@ -21,6 +22,10 @@ struct kube_selector;
 struct hpa_flags {
 	int64_t downscale_stabilization_ns, cpu_initialization_ns, readiness_delay_ns;
 	double tolerance;
+	bool fixed; /* compat = fixed: without upstream's defects that hurt (marked [BUG] in spec hpa) */
+	/* Kubernetes' feature gates of these names */
+	bool scale_to_zero;          /* HPAScaleToZero */
+	bool configurable_tolerance; /* HPAConfigurableTolerance */
 };
 
 /* What is remembered of one HPA from round to round (spec 1.2). */
@@ -54,6 +59,15 @@ struct hpa_pods_answer {
 	char error[512];
 };
 
+/* What a custom or external metrics API says of one metric; everything borrowed during the call. error not NULL: it
+ * could not be had, with upstream's client's words (spec 3.2, 6). */
+struct hpa_metric_answer {
+	const char *error;
+	const struct hpa_pod_metric *pods; /* Pods: sorted by pod, bytewise, each once */
+	const int64_t *values_milli;       /* Object: one; External: any number */
+	size_t n;
+};
+
 struct hpa_world {
 	int64_t (*now_ns)(void *arg); /* wall clock */
 	/* How many REST mappings the target's group and kind have (one a served version), or a negative errno with
@@ -66,8 +80,13 @@ struct hpa_world {
 	 * them, as the text between the brackets; "" when there is none (spec 4.3). The world remembers the selector
 	 * as this HPA's. */
 	void (*ambiguous)(const struct kube_selector *selector, const char *text, char *ret, size_t size, void *arg);
-	void (*pods)(const struct kube_selector *selector, const char *text, const char *resource, void *arg,
-		struct hpa_pods_answer *ret);
+	/* resource "": only the pods are asked for. container "": usage of the whole pod. */
+	void (*pods)(const struct kube_selector *selector, const char *text, const char *resource,
+		const char *container, void *arg, struct hpa_pods_answer *ret);
+	/* Metric number i, of type Pods, Object or External; several may be asked for before the first is answered.
+	 * selector: the pods', as text. */
+	void (*metric_get)(
+		struct hpa_round *round, size_t i, const struct hpa_metric *metric, const char *selector, void *arg);
 	/* type: "Normal" or "Warning" */
 	void (*event)(const char *type, const char *reason, const char *message, void *arg);
 	/* status: the whole status member, borrowed. */
@@ -111,6 +130,7 @@ struct hpa_round_config {
 int hpa_round_start(const struct hpa_round_config *config, struct hpa_round **ret) _must_check_;
 /* Answers to the question that is open, each once. failure NULL: fine. Strings are borrowed during the call. */
 void hpa_round_scale(struct hpa_round *round, const struct hpa_scale *scale, const struct hpa_failure *failure);
+void hpa_round_metric(struct hpa_round *round, size_t i, const struct hpa_metric_answer *answer);
 void hpa_round_put(struct hpa_round *round, const struct hpa_failure *failure);
 void hpa_round_status(struct hpa_round *round, const struct hpa_failure *failure);
 const struct hpa_outcome *hpa_round_outcome(const struct hpa_round *round);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hpa/calc_value.h"
 #include "hpa/round.h"
 #include "kube/selector.h"
 
@@ -14,10 +15,11 @@
 struct proposal {
 	struct hpa_proposal value;
 	char name[HPA_NAME_OF_METRIC_MAX];
-	char error[HPA_MESSAGE_MAX];    /* as its event and condition have it; "" when it did not fail */
-	char prefix[HPA_TEXT_MAX + 64]; /* before the error, where the whole HPA's error names the metric */
+	char error[HPA_MESSAGE_MAX];         /* as its event and condition have it; "" when it did not fail */
+	char prefix[2 * HPA_TEXT_MAX + 128]; /* before the error, where the whole HPA's error names the metric */
 	const char *reason;
 	enum hpa_error_kind kind;
+	bool is_value; /* of the whole target, for the status */
 };
 
 static _printf_(3, 4) void text(char *out, size_t size, const char *fmt, ...)
@@ -38,7 +40,7 @@ static bool selector_failed(struct hpa_round *round, const char *event, const ch
 	return false;
 }
 
-static bool usable_selector(struct hpa_round *round, struct kube_selector **ret)
+bool hpa_round_take_selector(struct hpa_round *round)
 {
 	const struct hpa_world *world = round->config.world;
 	_cleanup_(kube_selector_freep) struct kube_selector *selector = NULL;
@@ -62,82 +64,217 @@ static bool usable_selector(struct hpa_round *round, struct kube_selector **ret)
 		text(error, size, "pods by selector %s are controlled by multiple HPAs: [%s]", round->selector, others);
 		return selector_failed(round, "AmbiguousSelector", "AmbiguousSelector", error);
 	}
-	*ret = KM_TAKE(selector);
+	round->pod_selector = KM_TAKE(selector);
 	return true;
 }
 
 /* ---- one metric ---- */
 
-static void compute_resource(struct hpa_round *round, const struct hpa_metric *metric,
-	const struct kube_selector *selector, struct proposal *ret)
+static struct hpa_calc calc_of(const struct hpa_round *round, const struct hpa_pods_answer *answer)
 {
-	const struct hpa_round_config *config = &round->config;
-	const struct hpa_flags *flags = config->flags;
-	const struct hpa_rules *up = &config->spec->up, *down = &config->spec->down;
+	const struct hpa_flags *flags = round->config.flags;
+	const struct hpa_rules *up = &round->config.spec->up, *down = &round->config.spec->down;
+	bool own = flags->configurable_tolerance;
+
+	return (struct hpa_calc){
+		.pods = answer->pods,
+		.n_pods = answer->n_pods,
+		.metrics = answer->metrics,
+		.n_metrics = answer->n_metrics,
+		.replicas = round->current,
+		.tolerance_down = own && down->has_tolerance ? down->tolerance : flags->tolerance,
+		.tolerance_up = own && up->has_tolerance ? up->tolerance : flags->tolerance,
+		.now_ns = hpa_round_now(round),
+		.cpu_initialization_ns = flags->cpu_initialization_ns,
+		.readiness_delay_ns = flags->readiness_delay_ns,
+		.resource = "",
+		.container = "",
+		.fixed = flags->fixed,
+	};
+}
+
+static void ask_pods(
+	const struct hpa_round *round, const char *resource, const char *container, struct hpa_pods_answer *ret)
+{
+	const struct hpa_world *world = round->config.world;
+
+	world->pods(round->pod_selector, round->selector, resource, container, world->arg, ret);
+}
+
+/* Resource and ContainerResource */
+static void compute_resource(struct hpa_round *round, const struct hpa_metric *metric, struct proposal *ret)
+{
+	bool of_container = metric->type == HPA_METRIC_CONTAINER_RESOURCE;
 	const char *what = metric->has_average_value ? "usage" : "utilization";
 	struct hpa_pods_answer answer = {0};
 	struct km_err err = {""};
 	struct hpa_calc calc;
 	int r;
 
-	ret->reason = "FailedGetResourceMetric";
-	text(ret->prefix, sizeof(ret->prefix), "failed to get %s resource metric value: ", metric->resource);
-	text(ret->name, sizeof(ret->name), "%s resource%s", metric->resource,
-		metric->has_average_value ? "" : " utilization (percentage of request)");
+	ret->reason = of_container ? "FailedGetContainerResourceMetric" : "FailedGetResourceMetric";
+	text(ret->prefix, sizeof(ret->prefix),
+		"failed to get %s %s metric value: ", of_container ? metric->container : metric->name,
+		of_container ? "container" : "resource");
+	if (metric->has_average_value)
+		text(ret->name, sizeof(ret->name), "%s resource", metric->name);
+	else
+		text(ret->name, sizeof(ret->name), "%s %sresource utilization (percentage of request)", metric->name,
+			of_container ? "container " : "");
 	if (!metric->has_average_value && !metric->has_utilization) {
 		text(ret->error, sizeof(ret->error),
 			"invalid resource metric source: neither an average utilization target nor an average value "
 			"(usage) target was set");
 		return;
 	}
-	config->world->pods(selector, round->selector, metric->resource, config->world->arg, &answer);
+	ask_pods(round, metric->name, metric->container, &answer);
 	if (*answer.error) {
 		text(ret->error, sizeof(ret->error), "failed to get %s %s: unable to get metrics for resource %s: %s",
-			metric->resource, what, metric->resource, answer.error);
+			metric->name, what, metric->name, answer.error);
 		return;
 	}
-	calc = (struct hpa_calc){
-		.pods = answer.pods,
-		.n_pods = answer.n_pods,
-		.metrics = answer.metrics,
-		.n_metrics = answer.n_metrics,
-		.replicas = round->current,
-		.tolerance_down = down->has_tolerance ? down->tolerance : flags->tolerance,
-		.tolerance_up = up->has_tolerance ? up->tolerance : flags->tolerance,
-		.now_ns = hpa_round_now(round),
-		.cpu_initialization_ns = flags->cpu_initialization_ns,
-		.readiness_delay_ns = flags->readiness_delay_ns,
-		.resource = metric->resource,
-		.container = "",
-	};
+	calc = calc_of(round, &answer);
+	calc.resource = metric->name;
+	calc.container = metric->container;
 	r = metric->has_average_value ? hpa_calc_average(&calc, metric->average_value_milli, &ret->value, &err)
 				      : hpa_calc_utilization(&calc, metric->utilization, &ret->value, &err);
 	if (r < 0)
-		text(ret->error, sizeof(ret->error), "failed to get %s %s: %s", metric->resource, what, err.text);
+		text(ret->error, sizeof(ret->error), "failed to get %s %s: %s", metric->name, what, err.text);
 }
 
-/* A type that is not computed here fails as that type's metrics fail. */
-static void compute_other(const struct hpa_metric *metric, struct proposal *ret)
+/* What the API said of this metric, which was asked for; its error otherwise. */
+static const char *error_of(const struct hpa_fetched *f)
 {
-	static const struct {
-		const char *type, *reason;
-	} known[] = {
-		{"ContainerResource", "FailedGetContainerResourceMetric"},
-		{"Pods", "FailedGetPodsMetric"},
-		{"Object", "FailedGetObjectMetric"},
-		{"External", "FailedGetExternalMetric"},
-	};
+	if (f->error)
+		return f->error;
+	return f->pods || f->values_milli ? NULL : "out of memory";
+}
 
-	for (size_t i = 0; i < KM_ARRAY_LEN(known); i++) {
-		if (strcmp(known[i].type, metric->type_text) == 0) {
-			ret->reason = known[i].reason;
-			text(ret->error, sizeof(ret->error),
-				"metrics of type %s are not computed by this version of kmetricsd; use type Resource, "
-				"or leave this HorizontalPodAutoscaler to kube-controller-manager",
-				metric->type_text);
-			return;
-		}
+static void compute_pods(
+	struct hpa_round *round, const struct hpa_metric *metric, const struct hpa_fetched *f, struct proposal *ret)
+{
+	struct hpa_pods_answer answer = {0};
+	struct km_err err = {""};
+	struct hpa_calc calc;
+
+	ret->reason = "FailedGetPodsMetric";
+	text(ret->prefix, sizeof(ret->prefix), "failed to get pods metric value: ");
+	text(ret->name, sizeof(ret->name), "pods metric %s", metric->name);
+	if (metric->selector.error) {
+		text(ret->error, sizeof(ret->error), "%s", metric->selector.error);
+		return;
 	}
+	if (!metric->has_average_value) {
+		text(ret->error, sizeof(ret->error), "invalid pods metric source: no average value target was set");
+		return;
+	}
+	if (error_of(f)) {
+		text(ret->error, sizeof(ret->error), "unable to get metric %s: %s", metric->name, error_of(f));
+		return;
+	}
+	ask_pods(round, "", "", &answer);
+	answer.metrics = f->pods;
+	answer.n_metrics = f->n;
+	calc = calc_of(round, &answer);
+	if (hpa_calc_average(&calc, metric->average_value_milli, &ret->value, &err) < 0)
+		text(ret->error, sizeof(ret->error), "%s", err.text);
+}
+
+/* Value: in relation to the ready pods. */
+static void compute_value(struct hpa_round *round, const struct hpa_metric *metric, int64_t usage, struct proposal *ret)
+{
+	struct hpa_pods_answer answer = {0};
+	struct km_err err = {""};
+	struct hpa_calc calc;
+
+	ask_pods(round, "", "", &answer);
+	calc = calc_of(round, &answer);
+	ret->is_value = true;
+	if (hpa_calc_value(&calc, usage, metric->value_milli, &ret->value, &err) < 0)
+		text(ret->error, sizeof(ret->error), "%s", err.text);
+}
+
+/* As upstream names an external metric, and an object's with an average. */
+static void name_external(const struct hpa_metric *metric, struct proposal *ret)
+{
+	text(ret->name, sizeof(ret->name), "external metric %s(%s)", metric->name, metric->selector.shown);
+}
+
+static void compute_object(
+	struct hpa_round *round, const struct hpa_metric *metric, const struct hpa_fetched *f, struct proposal *ret)
+{
+	bool value = metric->is_value && metric->has_value;
+	bool average = metric->is_average_value && metric->has_average_value;
+	struct hpa_calc calc;
+
+	ret->reason = "FailedGetObjectMetric";
+	text(ret->prefix, sizeof(ret->prefix), "failed to get object metric value: ");
+	if (metric->selector.error) {
+		text(ret->error, sizeof(ret->error), "%s", metric->selector.error);
+		return;
+	}
+	if (!value && !average) {
+		text(ret->error, sizeof(ret->error),
+			"invalid object metric source: neither a value target nor an average value target was set");
+		return;
+	}
+	if (average)
+		text(ret->prefix, sizeof(ret->prefix),
+			"failed to get object metric value: failed to get %s object metric: ", metric->name);
+	if (error_of(f)) {
+		/* the order of these is upstream's */
+		text(ret->error, sizeof(ret->error), "unable to get metric %s: %s on %s %s/%s", metric->name,
+			metric->object_kind, round->config.namespace_, metric->object_name, error_of(f));
+		return;
+	}
+	if (value) {
+		text(ret->name, sizeof(ret->name), "%s metric %s", metric->object_kind, metric->name);
+		compute_value(round, metric, f->values_milli[0], ret);
+		return;
+	}
+	name_external(metric, ret);
+	calc = calc_of(round, &(const struct hpa_pods_answer){0});
+	ret->value =
+		hpa_calc_object_share(&calc, round->status_replicas, f->values_milli[0], metric->average_value_milli);
+}
+
+static void compute_external(
+	struct hpa_round *round, const struct hpa_metric *metric, const struct hpa_fetched *f, struct proposal *ret)
+{
+	bool average = metric->has_average_value;
+	struct hpa_calc calc;
+
+	ret->reason = "FailedGetExternalMetric";
+	text(ret->prefix, sizeof(ret->prefix), "failed to get %s external metric value: ", metric->name);
+	if (!average && !metric->has_value) {
+		text(ret->error, sizeof(ret->error),
+			"invalid external metric source: neither a value target nor an average value target was set");
+		return;
+	}
+	text(ret->prefix, sizeof(ret->prefix),
+		average ? "failed to get %s external metric value: failed to get %s external metric: "
+			: "failed to get %s external metric value: failed to get external metric %s: ",
+		metric->name, metric->name);
+	if (metric->selector.error) {
+		text(ret->error, sizeof(ret->error), "%s", metric->selector.error);
+		return;
+	}
+	if (error_of(f)) {
+		text(ret->error, sizeof(ret->error), "unable to get external metric %s/%s/%s: %s",
+			round->config.namespace_, metric->name, metric->selector.shown, error_of(f));
+		return;
+	}
+	name_external(metric, ret);
+	if (!average) {
+		compute_value(round, metric, hpa_sum_external(f->values_milli, f->n, false), ret);
+		return;
+	}
+	calc = calc_of(round, &(const struct hpa_pods_answer){0});
+	ret->value = hpa_calc_external_share(&calc, round->status_replicas,
+		hpa_sum_external(f->values_milli, f->n, !calc.fixed), metric->average_value_milli);
+}
+
+static void unknown_type(const struct hpa_metric *metric, struct proposal *ret)
+{
 	ret->reason = "InvalidMetricSourceType";
 	ret->kind = HPA_ERROR_SPEC;
 	text(ret->error, sizeof(ret->error), "unknown metric source type \"%s\"", metric->type_text);
@@ -155,23 +292,38 @@ static void note(struct hpa_round *round, size_t i, const struct hpa_metric *met
 		action = p->value.replicas > round->old_current ? HPA_ACTION_UP : HPA_ACTION_DOWN;
 	round->outcome.computations[i].action = (uint8_t)action;
 	round->status.metrics[i] = (struct hpa_metric_status){
-		.filled = true,
-		.has_utilization = !metric->has_average_value,
+		.metric = metric,
+		.has_utilization = metric->type <= HPA_METRIC_CONTAINER_RESOURCE && !metric->has_average_value,
 		.utilization = p->value.utilization,
-		.average_value_milli = p->value.value_milli,
-		.resource = metric->resource,
+		.is_value = p->is_value,
+		.value_milli = p->value.value_milli,
 	};
 }
 
-static void compute_one(struct hpa_round *round, size_t i, const struct kube_selector *selector, struct proposal *ret)
+static void compute_one(struct hpa_round *round, size_t i, struct proposal *ret)
 {
 	const struct hpa_metric *metric = &round->config.spec->metrics[i];
+	const struct hpa_fetched *fetched = &round->fetched[i];
 
 	*ret = (struct proposal){.kind = HPA_ERROR_NONE};
-	if (metric->type == HPA_METRIC_RESOURCE)
-		compute_resource(round, metric, selector, ret);
-	else
-		compute_other(metric, ret);
+	switch ((enum hpa_metric_type)metric->type) {
+	case HPA_METRIC_RESOURCE:
+	case HPA_METRIC_CONTAINER_RESOURCE:
+		compute_resource(round, metric, ret);
+		break;
+	case HPA_METRIC_PODS:
+		compute_pods(round, metric, fetched, ret);
+		break;
+	case HPA_METRIC_OBJECT:
+		compute_object(round, metric, fetched, ret);
+		break;
+	case HPA_METRIC_EXTERNAL:
+		compute_external(round, metric, fetched, ret);
+		break;
+	case HPA_METRIC_UNKNOWN:
+		unknown_type(metric, ret);
+		break;
+	}
 	if (*ret->error && ret->kind == HPA_ERROR_NONE)
 		ret->kind = HPA_ERROR_INTERNAL;
 	if (*ret->error)
@@ -184,21 +336,18 @@ static void compute_one(struct hpa_round *round, size_t i, const struct kube_sel
 bool hpa_round_compute(struct hpa_round *round, int32_t *ret_replicas, char ret_name[HPA_NAME_OF_METRIC_MAX])
 {
 	const struct hpa_spec *spec = round->config.spec;
-	_cleanup_(kube_selector_freep) struct kube_selector *selector = NULL;
 	size_t invalid = 0;
 	int32_t replicas = 0;
 	struct proposal one, first;
 	char message[HPA_MESSAGE_MAX];
 
 	*ret_name = '\0';
-	if (!usable_selector(round, &selector))
-		return false;
 	round->status.has_metrics = true;
 	round->status.n_metrics = spec->n_metrics;
 	memset(round->status.metrics, 0, sizeof(round->status.metrics));
 	round->outcome.n_computations = (uint8_t)spec->n_metrics;
 	for (size_t i = 0; i < spec->n_metrics; i++) {
-		compute_one(round, i, selector, &one);
+		compute_one(round, i, &one);
 		if (*one.error) {
 			if (invalid++ == 0)
 				first = one;

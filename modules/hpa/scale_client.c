@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hpa/api_message.h"
 #include "net/url.h"
 
 #define SCALE_MAGIC  0x68706173U
 #define DEADLINE_US  (10 * KM_USEC_PER_SEC)
 #define SELECTOR_MAX (64 * 1024)
 #define LABELS_MAX   256 /* in a selector that is a map */
-#define MESSAGE_MAX  1024
 
 struct hpa_scale_client {
 	uint32_t magic;
@@ -198,20 +198,6 @@ int hpa_scale_client_new(struct kube_client *client, const struct kube_mapping *
 
 /* ---- requests ---- */
 
-/* What the API said, as upstream's errors read: the Status message alone. buf holds it where it must be copied. */
-static const char *failure_text(const struct kube_result *result, char buf[MESSAGE_MAX])
-{
-	json_error_t where;
-	json_t *status;
-
-	if (result->status < 300 || result->body_len == 0 || result->body_len > HPA_SCALE_BODY_MAX)
-		return result->text;
-	status = json_loadb(result->body, result->body_len, 0, &where);
-	snprintf(buf, MESSAGE_MAX, "%s", text_of(status, "message"));
-	json_decref(status);
-	return *buf ? buf : result->text;
-}
-
 static void fail_get(struct hpa_scale_client *scale, const char *text)
 {
 	const struct hpa_failure failure = {.text = text};
@@ -224,7 +210,7 @@ static void on_got(const struct kube_result *result, void *arg)
 	struct hpa_scale_client *scale = KM_CAST(struct hpa_scale_client, arg, SCALE_MAGIC);
 	_cleanup_free_ char *made = NULL;
 	struct hpa_scale decoded;
-	char message[MESSAGE_MAX];
+	char message[HPA_API_MESSAGE_MAX];
 	json_error_t where;
 	struct km_err err;
 	json_t *object;
@@ -232,7 +218,7 @@ static void on_got(const struct kube_result *result, void *arg)
 	scale->call = NULL;
 	if (result->error != 0) {
 		const struct hpa_failure failure = {
-			.text = failure_text(result, message), .conflict = result->error == -EAGAIN};
+			.text = hpa_api_message(result, message), .conflict = result->error == -EAGAIN};
 
 		scale->got(NULL, &failure, scale->arg);
 		return;
@@ -269,11 +255,11 @@ static void on_put(const struct kube_result *result, void *arg)
 {
 	struct hpa_scale_client *scale = KM_CAST(struct hpa_scale_client, arg, SCALE_MAGIC);
 	struct hpa_failure failure = {.conflict = result->error == -EAGAIN};
-	char message[MESSAGE_MAX];
+	char message[HPA_API_MESSAGE_MAX];
 
 	scale->call = NULL;
 	if (result->error != 0)
-		failure.text = failure_text(result, message);
+		failure.text = hpa_api_message(result, message);
 	scale->put(result->error != 0 ? &failure : NULL, scale->arg);
 }
 

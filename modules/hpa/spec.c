@@ -236,62 +236,176 @@ static int read_behavior(const struct reader *r, json_t *spec, struct hpa_spec *
 
 /* ---- metrics ---- */
 
-/* v2beta1 has the target's members, under other names, beside the resource's name. */
-static int read_resource(
+/* Where a type of metric has its members, in autoscaling/v2 and v2beta2, and flat in v2beta1. */
+static const struct shape {
+	const char *type, *member;
+	bool is_resource;
+	/* v2beta1 */
+	const char *name, *selector, *utilization, *average_value, *value, *object;
+} shapes[] = {
+	[HPA_METRIC_RESOURCE] = {"Resource", "resource", true, "name", NULL, "targetAverageUtilization",
+		"targetAverageValue", NULL, NULL},
+	[HPA_METRIC_CONTAINER_RESOURCE] = {"ContainerResource", "containerResource", true, "name", NULL,
+		"targetAverageUtilization", "targetAverageValue", NULL, NULL},
+	[HPA_METRIC_PODS] = {"Pods", "pods", false, "metricName", "selector", NULL, "targetAverageValue", NULL, NULL},
+	[HPA_METRIC_OBJECT] = {"Object", "object", false, "metricName", "selector", NULL, "averageValue", "targetValue",
+		"target"},
+	[HPA_METRIC_EXTERNAL] = {"External", "external", false, "metricName", "metricSelector", NULL,
+		"targetAverageValue", "targetValue", NULL},
+};
+
+/* Texts that are not there are "". */
+static const struct hpa_metric no_metric = {.type = HPA_METRIC_UNKNOWN,
+	.type_text = "",
+	.name = "",
+	.container = "",
+	.object_api_version = "",
+	.object_kind = "",
+	.object_name = ""};
+
+static const struct shape *shape_of(json_t *metric)
+{
+	const char *type = json_string_value(json_object_get(metric, "type"));
+
+	for (size_t i = 0; type && i < KM_ARRAY_LEN(shapes); i++)
+		if (strcmp(shapes[i].type, type) == 0)
+			return &shapes[i];
+	return NULL;
+}
+
+static int read_amount(
+	const struct reader *r, json_t *in, const char *where, const char *key, bool *ret_there, int64_t *ret_milli)
+{
+	struct km_quantity quantity;
+
+	if (key && read_quantity(r, in, where, key, &quantity, ret_there) < 0)
+		return -EINVAL;
+	if (key && *ret_there && (*ret_milli = km_quantity_milli(&quantity)) == 0)
+		return km_fail(
+			r->err, -EINVAL, "%s.%s must be more than 0; correct the HorizontalPodAutoscaler", where, key);
+	return 0;
+}
+
+static int read_target_type(struct reader *r, json_t *target, const char *where, struct hpa_metric *ret)
+{
+	const char *type = json_string_value(member(target, "type"));
+
+	if (member(target, "type") && !type)
+		return km_fail(r->err, -EINVAL, "%s.type must be a text; correct the HorizontalPodAutoscaler", where);
+	ret->is_value = type && strcmp(type, "Value") == 0;
+	ret->is_average_value = type && strcmp(type, "AverageValue") == 0;
+	return 0;
+}
+
+static int read_amounts(
+	struct reader *r, const struct shape *names, json_t *target, const char *where, struct hpa_metric *ret)
+{
+	if (read_amount(r, target, where, names->value, &ret->has_value, &ret->value_milli) < 0 ||
+		read_amount(
+			r, target, where, names->average_value, &ret->has_average_value, &ret->average_value_milli) < 0)
+		return -EINVAL;
+	return names->utilization
+		       ? read_int(r, target, where, names->utilization, 1, &ret->utilization, &ret->has_utilization)
+		       : 0;
+}
+
+static int read_object(struct reader *r, json_t *in, const char *where, const char *key, struct hpa_metric *ret)
+{
+	char inner[WHERE_MAX + 32];
+	json_t *object;
+
+	if (read_member(r, in, where, key, JSON_OBJECT, &object) < 0)
+		return -EINVAL;
+	snprintf(inner, sizeof(inner), "%s.%s", where, key);
+	if (read_text(r, object, inner, "apiVersion", &ret->object_api_version) < 0 ||
+		read_text(r, object, inner, "kind", &ret->object_kind) < 0)
+		return -EINVAL;
+	return read_text(r, object, inner, "name", &ret->object_name);
+}
+
+static int read_selector(const struct reader *r, json_t *in, struct hpa_metric_selector *ret)
+{
+	return hpa_metric_selector_read(in, ret) < 0 ? km_fail(r->err, -ENOMEM, "out of memory") : 0;
+}
+
+/* v2beta1: everything beside one another. */
+static int read_flat(struct reader *r, const struct shape *shape, json_t *in, const char *where, struct hpa_metric *ret)
+{
+	int e;
+
+	if ((e = read_text(r, in, where, shape->name, &ret->name)) < 0 ||
+		(shape->selector && (e = read_selector(r, member(in, shape->selector), &ret->selector)) < 0) ||
+		(shape->object && (e = read_object(r, in, where, shape->object, ret)) < 0) ||
+		(e = read_amounts(r, shape, in, where, ret)) < 0)
+		return e;
+	ret->is_average_value = ret->has_average_value;
+	ret->is_value = !ret->has_average_value;
+	return 0;
+}
+
+/* v2 and v2beta2: metric, target and describedObject. */
+static int read_nested(
+	struct reader *r, const struct shape *shape, json_t *in, const char *where, struct hpa_metric *ret)
+{
+	static const struct shape names = {
+		.utilization = "averageUtilization", .average_value = "averageValue", .value = "value"};
+	json_t *named = in, *target;
+	char inner[WHERE_MAX + 32];
+	int e;
+
+	if (!shape->is_resource && read_member(r, in, where, "metric", JSON_OBJECT, &named) < 0)
+		return -EINVAL;
+	snprintf(inner, sizeof(inner), "%s%s", where, shape->is_resource ? "" : ".metric");
+	if (read_text(r, named, inner, "name", &ret->name) < 0)
+		return -EINVAL;
+	if (!shape->is_resource && (e = read_selector(r, member(named, "selector"), &ret->selector)) < 0)
+		return e;
+	if ((shape->object && read_object(r, in, where, "describedObject", ret) < 0) ||
+		read_member(r, in, where, "target", JSON_OBJECT, &target) < 0)
+		return -EINVAL;
+	snprintf(inner, sizeof(inner), "%s.target", where);
+	return read_target_type(r, target, inner, ret) < 0 ? -EINVAL : read_amounts(r, &names, target, inner, ret);
+}
+
+static int read_metric(
 	struct reader *r, json_t *in, enum hpa_api_version version, const char *where, struct hpa_metric *ret)
 {
-	bool flat = version == HPA_V2BETA1;
-	json_t *resource, *target;
-	struct km_quantity average;
-	char inner[WHERE_MAX + 32];
+	const struct shape *shape = shape_of(in);
+	char inner[WHERE_MAX];
+	json_t *source;
 
-	if (read_member(r, in, where, "resource", JSON_OBJECT, &resource) < 0)
+	*ret = no_metric;
+	if (!json_is_object(in))
+		return km_fail(r->err, -EINVAL, "%s must be an object; correct the HorizontalPodAutoscaler", where);
+	if (read_text(r, in, where, "type", &ret->type_text) < 0)
 		return -EINVAL;
-	if (!resource)
-		return km_fail(r->err, -EINVAL,
-			"%s has type Resource but no member resource; correct the HorizontalPodAutoscaler", where);
-	snprintf(inner, sizeof(inner), "%s.resource", where);
-	if (read_text(r, resource, inner, "name", &ret->resource) < 0 ||
-		read_member(r, resource, inner, "target", JSON_OBJECT, &target) < 0)
-		return -EINVAL;
-	if (flat)
-		target = resource;
-	else
-		snprintf(inner, sizeof(inner), "%s.resource.target", where);
-	if (read_quantity(r, target, inner, flat ? "targetAverageValue" : "averageValue", &average,
-		    &ret->has_average_value) < 0 ||
-		read_int(r, target, inner, flat ? "targetAverageUtilization" : "averageUtilization", 1,
-			&ret->utilization, &ret->has_utilization) < 0)
-		return -EINVAL;
-	if (!ret->has_average_value)
+	if (!shape)
 		return 0;
-	ret->average_value_milli = km_quantity_milli(&average);
-	if (ret->average_value_milli == 0)
-		return km_fail(r->err, -EINVAL,
-			"%s: the average value must be more than 0; correct the HorizontalPodAutoscaler", inner);
-	return 0;
+	ret->type = (uint8_t)(shape - shapes);
+	if (read_member(r, in, where, shape->member, JSON_OBJECT, &source) < 0)
+		return -EINVAL;
+	if (!source)
+		return km_fail(r->err, -EINVAL, "%s has type %s but no member %s; correct the HorizontalPodAutoscaler",
+			where, shape->type, shape->member);
+	snprintf(inner, sizeof(inner), "%s.%s", where, shape->member);
+	if (ret->type == HPA_METRIC_CONTAINER_RESOURCE && read_text(r, source, inner, "container", &ret->container) < 0)
+		return -EINVAL;
+	return (version == HPA_V2BETA1 ? read_flat : read_nested)(r, shape, source, inner, ret);
 }
 
 static int read_metrics(struct reader *r, json_t *list, enum hpa_api_version version, struct hpa_spec *ret)
 {
-	char where[WHERE_MAX];
+	char where[WHERE_MAX / 2];
 	json_t *item;
 	size_t i;
+	int e;
 
 	json_array_foreach(list, i, item)
 	{
-		struct hpa_metric *metric = &ret->metrics[i];
-
 		snprintf(where, sizeof(where), "spec.metrics[%zu]", i);
-		if (!json_is_object(item))
-			return km_fail(
-				r->err, -EINVAL, "%s must be an object; correct the HorizontalPodAutoscaler", where);
-		if (read_text(r, item, where, "type", &metric->type_text) < 0)
-			return -EINVAL;
-		metric->resource = "";
-		metric->type = strcmp(metric->type_text, "Resource") == 0 ? HPA_METRIC_RESOURCE : HPA_METRIC_OTHER;
-		if (metric->type == HPA_METRIC_RESOURCE && read_resource(r, item, version, where, metric) < 0)
-			return -EINVAL;
+		ret->n_metrics = i + 1; /* what it owns is freed with the spec */
+		if ((e = read_metric(r, item, version, where, &ret->metrics[i])) < 0)
+			return e;
 	}
 	return 0;
 }
@@ -332,13 +446,13 @@ static int read_spec(
 		return km_fail(r->err, -EINVAL, "spec.maxReplicas is missing; correct the HorizontalPodAutoscaler");
 	if (json_array_size(metrics) > 0)
 		return read_metrics(r, metrics, version, ret);
-	ret->metrics[0] = (struct hpa_metric){
-		.type = HPA_METRIC_RESOURCE,
-		.type_text = "Resource",
-		.resource = DEFAULT_RESOURCE,
-		.has_utilization = true,
-		.utilization = DEFAULT_UTILIZATION,
-	};
+	ret->n_metrics = 1;
+	ret->metrics[0] = no_metric;
+	ret->metrics[0].type = HPA_METRIC_RESOURCE;
+	ret->metrics[0].type_text = "Resource";
+	ret->metrics[0].name = DEFAULT_RESOURCE;
+	ret->metrics[0].has_utilization = true;
+	ret->metrics[0].utilization = DEFAULT_UTILIZATION;
 	return 0;
 }
 
@@ -348,22 +462,50 @@ static size_t room_of(json_t *object, const char *key)
 	return KM_MIN(json_string_length(json_object_get(object, key)), (size_t)HPA_TEXT_MAX) + 1;
 }
 
+/* What read_metric() takes of one metric, whatever version it is of. */
+static size_t room_for_metric(json_t *metric)
+{
+	const struct shape *shape = shape_of(metric);
+	json_t *source = shape ? json_object_get(metric, shape->member) : NULL;
+	json_t *flat_object = json_object_get(source, "target"), *object = json_object_get(source, "describedObject");
+
+	return room_of(metric, "type") + room_of(source, "name") + room_of(source, "metricName") +
+	       room_of(json_object_get(source, "metric"), "name") + room_of(source, "container") +
+	       room_of(flat_object, "apiVersion") + room_of(flat_object, "kind") + room_of(flat_object, "name") +
+	       room_of(object, "apiVersion") + room_of(object, "kind") + room_of(object, "name");
+}
+
 static size_t room_for_texts(json_t *spec, json_t *metrics)
 {
 	json_t *target = json_object_get(spec, "scaleTargetRef"), *item;
 	size_t room = room_of(target, "apiVersion") + room_of(target, "kind") + room_of(target, "name"), i;
 
-	json_array_foreach(metrics, i, item) room +=
-		room_of(item, "type") + room_of(json_object_get(item, "resource"), "name");
+	json_array_foreach(metrics, i, item) room += room_for_metric(item);
 	return room;
+}
+
+void hpa_spec_free(struct hpa_spec *spec)
+{
+	if (!spec)
+		return;
+	for (size_t i = 0; i < spec->n_metrics; i++)
+		hpa_metric_selector_clear(&spec->metrics[i].selector);
+	free(spec);
+}
+
+void hpa_spec_freep(struct hpa_spec **spec)
+{
+	hpa_spec_free(*spec);
+	*spec = NULL;
 }
 
 int hpa_spec_decode(json_t *object, enum hpa_api_version version, struct hpa_spec **ret, struct km_err *err)
 {
 	struct reader r = {.err = err};
-	_cleanup_free_ struct hpa_spec *spec = NULL;
+	_cleanup_(hpa_spec_freep) struct hpa_spec *spec = NULL;
 	json_t *in, *metrics;
 	size_t n;
+	int e;
 
 	in = member(object, "spec");
 	if (!json_is_object(in))
@@ -378,11 +520,10 @@ int hpa_spec_decode(json_t *object, enum hpa_api_version version, struct hpa_spe
 	spec = calloc(1, sizeof(*spec) + n * sizeof(*spec->metrics) + room_for_texts(in, metrics));
 	if (!spec)
 		return km_fail(err, -ENOMEM, "out of memory");
-	spec->n_metrics = n;
 	spec->metrics = (struct hpa_metric *)(spec + 1);
 	r.text = (char *)(spec->metrics + n);
-	if (read_spec(&r, in, metrics, version, spec) < 0)
-		return -EINVAL;
+	if ((e = read_spec(&r, in, metrics, version, spec)) < 0)
+		return e;
 	*ret = KM_TAKE(spec);
 	return 0;
 }

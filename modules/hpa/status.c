@@ -175,33 +175,96 @@ static json_t *conditions_json(const struct hpa_status *status)
 	return list;
 }
 
+/* Sets a member that is made anew; NULL for a value that could not be made. Takes value over. */
+static bool set(json_t *object, const char *key, json_t *value)
+{
+	return json_object_set_new(object, key, value) == 0;
+}
+
+static bool set_quantity(json_t *object, const char *key, const struct hpa_metric_status *metric)
+{
+	bool is_memory =
+		metric->metric->type <= HPA_METRIC_CONTAINER_RESOURCE && strcmp(metric->metric->name, "memory") == 0;
+	struct km_quantity quantity =
+		km_quantity_of_milli(metric->value_milli, is_memory ? KM_QUANTITY_BINARY_SI : KM_QUANTITY_DECIMAL_SI);
+	char text[KM_QUANTITY_TEXT_MAX];
+
+	km_quantity_format(&quantity, text);
+	return set(object, key, json_string(text));
+}
+
+static json_t *object_json(const struct hpa_metric *m)
+{
+	json_t *o = json_pack("{s:s, s:s}", "kind", m->object_kind, "name", m->object_name);
+
+	if (*m->object_api_version && !set(o, "apiVersion", json_string(m->object_api_version))) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+/* Selectors are shared with the spec. */
+static bool set_selector(json_t *object, const char *key, const struct hpa_metric *m)
+{
+	return !m->selector.object || json_object_set(object, key, m->selector.object) == 0;
+}
+
+/* autoscaling/v2 and v2beta2 */
+static bool fill_nested(json_t *source, const struct hpa_metric_status *metric)
+{
+	const struct hpa_metric *m = metric->metric;
+	json_t *current = json_object(), *named = source;
+
+	if (!set(source, "current", current) ||
+		!set_quantity(current, metric->is_value ? "value" : "averageValue", metric) ||
+		(metric->has_utilization && !set(current, "averageUtilization", json_integer(metric->utilization))))
+		return false;
+	if (m->type > HPA_METRIC_CONTAINER_RESOURCE && !set(source, "metric", named = json_object()))
+		return false;
+	return set(named, "name", json_string(m->name)) &&
+	       (m->type != HPA_METRIC_CONTAINER_RESOURCE || set(source, "container", json_string(m->container))) &&
+	       (m->type <= HPA_METRIC_CONTAINER_RESOURCE || set_selector(named, "selector", m)) &&
+	       (m->type != HPA_METRIC_OBJECT || set(source, "describedObject", object_json(m)));
+}
+
+/* autoscaling/v2beta1: an Object and an External metric always have a currentValue. */
+static bool fill_flat(json_t *source, const struct hpa_metric_status *metric)
+{
+	const struct hpa_metric *m = metric->metric;
+	bool resource = m->type <= HPA_METRIC_CONTAINER_RESOURCE;
+	const char *average = m->type == HPA_METRIC_OBJECT ? "averageValue" : "currentAverageValue";
+
+	return set(source, resource ? "name" : "metricName", json_string(m->name)) &&
+	       set_quantity(source, metric->is_value ? "currentValue" : average, metric) &&
+	       (metric->is_value || m->type < HPA_METRIC_OBJECT || set(source, "currentValue", json_string("0"))) &&
+	       (!metric->has_utilization ||
+		       set(source, "currentAverageUtilization", json_integer(metric->utilization))) &&
+	       (m->type != HPA_METRIC_CONTAINER_RESOURCE || set(source, "container", json_string(m->container))) &&
+	       set_selector(source, m->type == HPA_METRIC_EXTERNAL ? "metricSelector" : "selector", m) &&
+	       (m->type != HPA_METRIC_OBJECT || set(source, "target", object_json(m)));
+}
+
 static json_t *metric_json(const struct hpa_metric_status *metric, enum hpa_api_version version)
 {
-	bool flat = version == HPA_V2BETA1;
-	char value[KM_QUANTITY_TEXT_MAX];
-	struct km_quantity quantity;
-	json_t *current;
+	static const char *const members[] = {[HPA_METRIC_RESOURCE] = "resource",
+		[HPA_METRIC_CONTAINER_RESOURCE] = "containerResource",
+		[HPA_METRIC_PODS] = "pods",
+		[HPA_METRIC_OBJECT] = "object",
+		[HPA_METRIC_EXTERNAL] = "external"};
+	json_t *source = json_object(), *ret;
 
-	if (!metric->filled)
+	if (!metric->metric) {
+		json_decref(source);
 		return json_pack("{s:s}", "type", "");
-	quantity = km_quantity_of_milli(metric->average_value_milli,
-		strcmp(metric->resource, "memory") == 0 ? KM_QUANTITY_BINARY_SI : KM_QUANTITY_DECIMAL_SI);
-	km_quantity_format(&quantity, value);
-	current = json_pack("{s:s}", flat ? "currentAverageValue" : "averageValue", value);
-	if (current && metric->has_utilization &&
-		json_object_set_new(current, flat ? "currentAverageUtilization" : "averageUtilization",
-			json_integer(metric->utilization)) < 0) {
-		json_decref(current);
-		return NULL;
 	}
-	if (!flat)
-		return json_pack("{s:s, s:{s:s, s:o}}", "type", "Resource", "resource", "name", metric->resource,
-			"current", current);
-	if (current && json_object_set_new(current, "name", json_string(metric->resource)) < 0) {
-		json_decref(current);
-		return NULL;
+	ret = json_pack("{s:s, s:O}", "type", metric->metric->type_text, members[metric->metric->type], source);
+	if (ret && !(version == HPA_V2BETA1 ? fill_flat : fill_nested)(source, metric)) {
+		json_decref(ret);
+		ret = NULL;
 	}
-	return json_pack("{s:s, s:o}", "type", "Resource", "resource", current);
+	json_decref(source);
+	return ret;
 }
 
 static json_t *metrics_json(const struct hpa_status *status, enum hpa_api_version version)

@@ -23,11 +23,11 @@ struct hpa_condition {
 
 /* One entry of currentMetrics; positional: a metric that failed is an empty one (spec 2.2). */
 struct hpa_metric_status {
-	bool filled;
+	const struct hpa_metric *metric; /* borrowed from the spec; NULL: it failed */
 	bool has_utilization;
 	int32_t utilization;
-	int64_t average_value_milli;
-	const char *resource; /* borrowed from the spec */
+	bool is_value; /* of the whole target, else an average of its pods */
+	int64_t value_milli;
 };
 
 struct hpa_status {

@@ -29,6 +29,10 @@ void hpa_entry_drop_round(struct hpa_entry *e)
 {
 	kube_mapper_cancel(e->mapper_call);
 	hpa_scale_client_free(e->scale);
+	for (size_t i = 0; e->slots && i < e->spec->n_metrics; i++)
+		hpa_metrics_cancel(e->slots[i].call);
+	free(e->slots);
+	e->slots = NULL;
 	kube_call_cancel(e->status_call);
 	e->mapper_call = NULL;
 	e->scale = NULL;
@@ -165,8 +169,8 @@ static void ambiguous(const struct kube_selector *selector, const char *text, ch
 		len += (size_t)snprintf(ret + len, size - len, "%s%s", i > 0 ? " " : "", keys[i]);
 }
 
-static void pods(const struct kube_selector *selector, const char *text, const char *resource, void *arg,
-	struct hpa_pods_answer *ret)
+static void pods(const struct kube_selector *selector, const char *text, const char *resource, const char *container,
+	void *arg, struct hpa_pods_answer *ret)
 {
 	struct hpa_entry *e = cast(arg);
 	struct hpa_pods *p = &e->c->pods;
@@ -174,7 +178,7 @@ static void pods(const struct kube_selector *selector, const char *text, const c
 	const struct kube_pod *const *all = pods_of(e, &n);
 
 	*ret = (struct hpa_pods_answer){0};
-	if (hpa_pods_collect(p, all, n, selector, resource, e->c->config.ctx->usage) < 0)
+	if (hpa_pods_collect(p, all, n, selector, resource, container, e->c->config.ctx->usage) < 0)
 		snprintf(ret->error, sizeof(ret->error),
 			"unable to fetch metrics from resource metrics API: out of memory");
 	else if (p->n_metrics == 0)
@@ -183,6 +187,32 @@ static void pods(const struct kube_selector *selector, const char *text, const c
 	ret->n_pods = p->n_pods;
 	ret->metrics = p->metrics;
 	ret->n_metrics = p->n_metrics;
+}
+
+/* ---- custom and external metrics ---- */
+
+static void on_metric(const struct hpa_metric_answer *answer, void *arg)
+{
+	struct hpa_metric_slot *slot = arg;
+
+	slot->call = NULL;
+	hpa_round_metric(slot->entry->round, slot->i, answer);
+}
+
+static void metric_get(
+	struct hpa_round *round, size_t i, const struct hpa_metric *metric, const char *selector, void *arg)
+{
+	const struct hpa_metric_answer no_memory = {.error = "out of memory"};
+	struct hpa_entry *e = cast(arg);
+
+	if (!e->slots && !(e->slots = calloc(e->spec->n_metrics, sizeof(*e->slots)))) {
+		hpa_round_metric(round, i, &no_memory);
+		return;
+	}
+	e->slots[i] = (struct hpa_metric_slot){.entry = e, .i = i};
+	if (hpa_metrics_get(e->c->config.metrics, metric, e->namespace_, selector, on_metric, &e->slots[i],
+		    &e->slots[i].call) < 0)
+		hpa_round_metric(round, i, &no_memory);
 }
 
 /* ---- what is told ---- */
@@ -290,6 +320,7 @@ const struct hpa_world hpa_world_of_entry = {
 	.scale_put = scale_put,
 	.ambiguous = ambiguous,
 	.pods = pods,
+	.metric_get = metric_get,
 	.event = event,
 	.status_put = status_put,
 	.done = done,

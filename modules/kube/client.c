@@ -102,6 +102,7 @@ static int use_access(struct kube_client *c, const struct kube_access *access, s
 		.insecure = access->insecure,
 		.server_name = access->server_name,
 		.user_agent = c->user_agent,
+		.max_connections = KUBE_CONNECTIONS_MAX,
 	};
 	_cleanup_free_ char *server = strdup(access->server);
 	_cleanup_free_ char *token_file = access->token_file ? strdup(access->token_file) : NULL;

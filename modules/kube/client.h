@@ -11,6 +11,10 @@
 #include "kube/kubeconfig.h"
 #include "net/http_client.h"
 
+/* To the API server, beside those of watches; requests beyond wait their turn. Adapters behind aggregated APIs may hang
+ * each of theirs for as long as its deadline. */
+#define KUBE_CONNECTIONS_MAX 32
+
 struct kube_client;
 struct kube_call;
 

@@ -18,6 +18,7 @@ struct group {
 	char *name;
 	char **versions; /* newest first */
 	size_t n;
+	char *preferred; /* NULL: the server says nothing of it */
 };
 
 struct kube_discovery {
@@ -99,6 +100,7 @@ static void discovery_free(struct kube_discovery *d)
 		for (size_t j = 0; j < d->groups[i].n; j++)
 			free(d->groups[i].versions[j]);
 		free(d->groups[i].versions);
+		free(d->groups[i].preferred);
 		free(d->groups[i].name);
 	}
 	free(d->groups);
@@ -133,6 +135,7 @@ static const char *name_of(json_t *object, const char *key)
 static int add_group(struct kube_discovery *d, json_t *object, const char *name, struct km_err *err)
 {
 	json_t *versions = json_object_get(object, "versions"), *v;
+	const char *preferred = name_of(json_object_get(object, "preferredVersion"), "version");
 	struct group *g = &d->groups[d->n];
 	size_t i;
 
@@ -154,6 +157,8 @@ static int add_group(struct kube_discovery *d, json_t *object, const char *name,
 		g->n++;
 	}
 	qsort(g->versions, g->n, sizeof(*g->versions), newest_first);
+	if (preferred && !(g->preferred = strdup(preferred)))
+		return km_fail(err, -ENOMEM, "/apis: out of memory");
 	return 0;
 }
 
@@ -246,6 +251,13 @@ const char *kube_discovery_newest(const struct kube_discovery *d, const char *gr
 	if (!*group)
 		return "v1";
 	return g && g->n > 0 ? g->versions[0] : NULL;
+}
+
+const char *kube_discovery_preferred(const struct kube_discovery *d, const char *group)
+{
+	const struct group *g = find(d, group);
+
+	return g && g->preferred ? g->preferred : kube_discovery_newest(d, group);
 }
 
 /* ---- asking ---- */

@@ -24,5 +24,7 @@ const char *kube_discovery_git_version(const struct kube_discovery *d); /* "v1.2
 bool kube_discovery_serves(const struct kube_discovery *d, const char *group, const char *version);
 /* The newest served version of a group, or NULL when the group is not served. Borrowed. */
 const char *kube_discovery_newest(const struct kube_discovery *d, const char *group);
+/* The version of a group that the server prefers; NULL: the group is not served. Borrowed. */
+const char *kube_discovery_preferred(const struct kube_discovery *d, const char *group);
 /* <0, 0, >0: order of two version names, newest first is greater. */
 int kube_version_compare(const char *a, const char *b);

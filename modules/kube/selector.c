@@ -575,3 +575,51 @@ bool kube_selector_matches(const struct kube_selector *s, const struct kube_labe
 			return false;
 	return true;
 }
+
+/* ---- as text ---- */
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct requirement *const *x = a, *const *y = b;
+	int order = strcmp((*x)->key, (*y)->key);
+
+	return order ? order : (*x > *y) - (*x < *y); /* those of one key stay in the order given */
+}
+
+static void add_text(const struct requirement *r, struct km_buf *out)
+{
+	static const char *const operators[] = {[OP_EXISTS] = "",
+		[OP_NOT_EXISTS] = "",
+		[OP_EQUALS] = "=",
+		[OP_NOT_EQUALS] = "!=",
+		[OP_IN] = " in (",
+		[OP_NOT_IN] = " notin (",
+		[OP_GREATER] = ">",
+		[OP_LESS] = "<"};
+
+	if (r->op == OP_NOT_EXISTS)
+		km_buf_addc(out, '!');
+	km_buf_adds(out, r->key);
+	km_buf_adds(out, operators[r->op]);
+	for (size_t i = 0; i < r->n_values; i++) {
+		if (i > 0)
+			km_buf_addc(out, ',');
+		km_buf_adds(out, r->values[i]);
+	}
+	if (r->op == OP_IN || r->op == OP_NOT_IN)
+		km_buf_addc(out, ')');
+}
+
+void kube_selector_text(const struct kube_selector *s, struct km_buf *out)
+{
+	const struct requirement *sorted[KUBE_SELECTOR_REQUIREMENTS_MAX];
+
+	for (size_t i = 0; i < s->n; i++)
+		sorted[i] = &s->reqs[i];
+	qsort(sorted, s->n, sizeof(*sorted), compare_keys);
+	for (size_t i = 0; i < s->n; i++) {
+		if (i > 0)
+			km_buf_addc(out, ',');
+		add_text(sorted[i], out);
+	}
+}

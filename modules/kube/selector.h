@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "core/buf.h"
 #include "core/err.h"
 #include "kube/labels.h"
 
@@ -22,3 +23,6 @@ int kube_selector_decode(json_t *label_selector, struct kube_selector **ret, str
 void kube_selector_free(struct kube_selector *selector); /* NULL is fine */
 void kube_selector_freep(struct kube_selector **selector);
 bool kube_selector_matches(const struct kube_selector *selector, const struct kube_labels *labels);
+/* Appends it as apimachinery's Selector.String() does, for a labelSelector parameter: requirements by key, values
+ * sorted; "" for one that selects everything, and for one that selects nothing. */
+void kube_selector_text(const struct kube_selector *selector, struct km_buf *out);

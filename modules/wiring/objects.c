@@ -117,16 +117,17 @@ static json_t *reader_role(void)
 	return o;
 }
 
-/* kube-controller-manager's own rules for its controller, less those for metrics over HTTP. */
+/* kube-controller-manager's own rules for its controller, less that for the metrics which we have in process. */
 static json_t *hpa_role(void)
 {
 	return cluster_role(HPA,
 		json_pack("[{s:[s], s:[s], s:[s,s,s]}, {s:[s], s:[s], s:[s,s]}, {s:[s], s:[s], s:[s,s]}, "
-			  "{s:[s], s:[s], s:[s,s,s]}]",
+			  "{s:[s,s], s:[s], s:[s,s]}, {s:[s], s:[s], s:[s,s,s]}]",
 			"apiGroups", "autoscaling", "resources", "horizontalpodautoscalers", "verbs", "get", "list",
 			"watch", "apiGroups", "autoscaling", "resources", "horizontalpodautoscalers/status", "verbs",
 			"update", "patch", "apiGroups", "*", "resources", "*/scale", "verbs", "get", "update",
-			"apiGroups", "", "resources", "events", "verbs", "create", "update", "patch"));
+			"apiGroups", "custom.metrics.k8s.io", "external.metrics.k8s.io", "resources", "*", "verbs",
+			"get", "list", "apiGroups", "", "resources", "events", "verbs", "create", "update", "patch"));
 }
 
 /* One rule of a Role: objects of these names only. */

@@ -60,10 +60,10 @@ static void ambiguous(const struct kube_selector *selector, const char *text, ch
 	*ret = '\0';
 }
 
-static void pods(const struct kube_selector *selector, const char *text, const char *resource, void *arg,
-	struct hpa_pods_answer *ret)
+static void pods(const struct kube_selector *selector, const char *text, const char *resource, const char *container,
+	void *arg, struct hpa_pods_answer *ret)
 {
-	static const struct hpa_container container = {.name = "app", .request_milli = 1000, .has_request = true};
+	static const struct hpa_container app = {.name = "app", .request_milli = 1000, .has_request = true};
 	static struct hpa_pod pod;
 	static struct hpa_pod_metric metric;
 	const struct fuzz *f = arg;
@@ -72,12 +72,25 @@ static void pods(const struct kube_selector *selector, const char *text, const c
 		.phase = KUBE_RUNNING,
 		.started_ns = 0,
 		.ready = KUBE_TRUE,
-		.containers = &container,
+		.containers = &app,
 		.n_containers = 1};
 	metric = (struct hpa_pod_metric){.pod = "web-0",
 		.value_milli = json_integer_value(json_object_get(f->object, "usage")),
 		.time_ns = now_ns(arg)};
 	*ret = (struct hpa_pods_answer){.pods = &pod, .n_pods = 1, .metrics = &metric, .n_metrics = 1};
+}
+
+static void metric_get(
+	struct hpa_round *round, size_t i, const struct hpa_metric *metric, const char *selector, void *arg)
+{
+	const struct fuzz *f = arg;
+	const int64_t value = json_integer_value(json_object_get(f->object, "usage"));
+	const struct hpa_pod_metric pod = {.pod = "web-0", .value_milli = value};
+
+	if (metric->type == HPA_METRIC_PODS)
+		hpa_round_metric(round, i, &(const struct hpa_metric_answer){.pods = &pod, .n = 1});
+	else
+		hpa_round_metric(round, i, &(const struct hpa_metric_answer){.values_milli = &value, .n = 1});
 }
 
 static void event(const char *type, const char *reason, const char *message, void *arg)
@@ -124,9 +137,11 @@ static void check_spec(const struct hpa_spec *spec)
 	for (size_t i = 0; i < spec->n_metrics; i++) {
 		const struct hpa_metric *metric = &spec->metrics[i];
 
-		if (strlen(metric->type_text) > HPA_TEXT_MAX || strlen(metric->resource) > HPA_TEXT_MAX ||
+		if (strlen(metric->type_text) > HPA_TEXT_MAX || strlen(metric->name) > HPA_TEXT_MAX ||
+			strlen(metric->container) > HPA_TEXT_MAX || strlen(metric->object_name) > HPA_TEXT_MAX ||
 			(metric->has_utilization && metric->utilization < 1) ||
-			(metric->has_average_value && metric->average_value_milli < 1))
+			(metric->has_average_value && metric->average_value_milli < 1) ||
+			(metric->has_value && metric->value_milli < 1))
 			abort();
 	}
 }
@@ -148,8 +163,17 @@ static void check_status(json_t *written, enum hpa_api_version version)
 static void play(struct fuzz *f, const struct hpa_spec *spec, enum hpa_api_version version)
 {
 	static const struct hpa_flags flags = {.downscale_stabilization_ns = INT64_C(300000000000), .tolerance = 0.1};
-	const struct hpa_world world = {
-		now_ns, mappings, scale_get, scale_put, ambiguous, pods, event, status_put, done, f};
+	const struct hpa_world world = {.now_ns = now_ns,
+		.mappings = mappings,
+		.scale_get = scale_get,
+		.scale_put = scale_put,
+		.ambiguous = ambiguous,
+		.pods = pods,
+		.metric_get = metric_get,
+		.event = event,
+		.status_put = status_put,
+		.done = done,
+		.arg = f};
 	struct hpa_memory memory = {0};
 	struct hpa_round *round;
 
@@ -189,7 +213,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		check_spec(spec);
 		play(&f, spec, version);
-		free(spec);
+		hpa_spec_free(spec);
 	}
 	json_decref(object);
 	return 0;

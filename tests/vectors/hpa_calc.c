@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines of kind "calc": the replica calculator for per-pod metrics. "Now" is 0. */
+/* Lines of kind "calc": the replica calculator. "Now" is 0. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "hpa/calc.h"
+#include "hpa/calc_value.h"
+#include "hpa/metric_selector.h"
 #include "hpa/request.h"
 #include "hpa_vectors.h"
 
 static const char *const line_keys[] = {"s:id", "s:kind", "s:fn", "a:tags", "i:cur", "i:target", "d:tolDown", "d:tolUp",
 	"s:resource", "s:container", "s:namespace", "i:cpuInit", "i:readyDelay", "o:gates", "a:pods", "a:podMetrics",
-	"s:metricErr", "o:out", NULL};
+	"s:metricErr", "o:out", "s:metric", "o:object", "o:metricSelector", "i:value", "a:values", NULL};
 static const char *const gate_keys[] = {"b:PodLevelResources", NULL};
 static const char *const pod_keys[] = {"s:name", "s:phase", "b:deleting", "i:start", "o:ready", "a:containers",
 	"a:initContainers", "o:podRequests", "o:overhead", NULL};
@@ -197,25 +198,134 @@ static void compare(
 			report, "value %" PRId64 ", expected %" PRId64, got->value_milli, vectors_int(out, "value"));
 }
 
-static int run(json_t *line, struct hpa_calc *in, struct vectors_report *report)
+/* ---- the functions: 0 and the proposal, or negative and upstream's text, of which the callers of the calculator make
+ * the part that names the metric ---- */
+
+static int resource_replicas(json_t *line, struct hpa_calc *in, struct hpa_proposal *ret, struct km_err *err)
 {
-	const char *fn = vectors_text(line, "fn"), *api_error = vectors_text(line, "metricErr");
-	bool utilization = strcmp(fn, "GetResourceReplicas") == 0;
-	int64_t target = vectors_int(line, "target");
-	struct hpa_proposal got = {0};
-	struct km_err err = {""};
+	return hpa_calc_utilization(in, (int32_t)vectors_int(line, "target"), ret, err);
+}
+
+static int average_replicas(json_t *line, struct hpa_calc *in, struct hpa_proposal *ret, struct km_err *err)
+{
+	return hpa_calc_average(in, vectors_int(line, "target"), ret, err);
+}
+
+static int object_replicas(json_t *line, struct hpa_calc *in, struct hpa_proposal *ret, struct km_err *err)
+{
+	return hpa_calc_value(in, vectors_int(line, "value"), vectors_int(line, "target"), ret, err);
+}
+
+static int object_share(json_t *line, struct hpa_calc *in, struct hpa_proposal *ret, struct km_err *err)
+{
+	*ret = hpa_calc_object_share(in, in->replicas, vectors_int(line, "value"), vectors_int(line, "target"));
+	return 0;
+}
+
+static int64_t sum_of(json_t *line, bool shared)
+{
+	json_t *list = json_object_get(line, "values"), *value;
+	int64_t values[64] = {0};
+	size_t i;
+
+	if (json_array_size(list) > KM_ARRAY_LEN(values))
+		abort();
+	json_array_foreach(list, i, value) values[i] = json_integer_value(value);
+	return hpa_sum_external(values, json_array_size(list), shared);
+}
+
+static int external_replicas(json_t *line, struct hpa_calc *in, struct hpa_proposal *ret, struct km_err *err)
+{
+	return hpa_calc_value(in, sum_of(line, false), vectors_int(line, "target"), ret, err);
+}
+
+static int external_share(json_t *line, struct hpa_calc *in, struct hpa_proposal *ret, struct km_err *err)
+{
+	*ret = hpa_calc_external_share(in, in->replicas, sum_of(line, true), vectors_int(line, "target"));
+	return 0;
+}
+
+static int resource_error(json_t *line, const char *text, struct km_err *err)
+{
+	return km_fail(
+		err, -ENODATA, "unable to get metrics for resource %s: %s", vectors_text(line, "resource"), text);
+}
+
+static int pods_error(json_t *line, const char *text, struct km_err *err)
+{
+	return km_fail(err, -ENODATA, "unable to get metric %s: %s", vectors_text(line, "metric"), text);
+}
+
+static int object_error(json_t *line, const char *text, struct km_err *err)
+{
+	json_t *object = json_object_get(line, "object");
+
+	return km_fail(err, -ENODATA, "unable to get metric %s: %s on %s %s/%s", vectors_text(line, "metric"),
+		vectors_text(object, "kind"), vectors_text(line, "namespace"), vectors_text(object, "name"), text);
+}
+
+static int external_error(json_t *line, const char *text, struct km_err *err)
+{
+	struct hpa_metric_selector selector;
 	int r;
 
-	if (api_error[0])
-		/* The metrics never reach the calculator: its caller says so. */
-		r = km_fail(&err, -ENODATA, "unable to get metrics for resource %s: %s", in->resource, api_error);
-	else if (utilization)
-		r = hpa_calc_utilization(in, (int32_t)target, &got, &err);
-	else
-		r = hpa_calc_average(in, target, &got, &err);
+	if (hpa_metric_selector_read(json_object_get(line, "metricSelector"), &selector) < 0)
+		abort();
+	r = km_fail(err, -ENODATA, "unable to get external metric %s/%s/%s: %s", vectors_text(line, "namespace"),
+		vectors_text(line, "metric"), selector.shown, text);
+	hpa_metric_selector_clear(&selector);
+	return r;
+}
+
+static const struct function {
+	const char *name;
+	int (*run)(json_t *line, struct hpa_calc *in, struct hpa_proposal *ret, struct km_err *err);
+	int (*error)(json_t *line, const char *text, struct km_err *err);
+	bool utilization, by_selector;
+} functions[] = {
+	{"GetResourceReplicas", resource_replicas, resource_error, true, false},
+	{"GetRawResourceReplicas", average_replicas, resource_error, false, false},
+	{"GetMetricReplicas", average_replicas, pods_error, false, false},
+	{"GetObjectMetricReplicas", object_replicas, object_error, false, false},
+	{"GetObjectPerPodMetricReplicas", object_share, object_error, false, false},
+	{"GetExternalMetricReplicas", external_replicas, external_error, false, true},
+	{"GetExternalPerPodMetricReplicas", external_share, external_error, false, true},
+};
+
+static const struct function *function_of(json_t *line)
+{
+	for (size_t i = 0; i < KM_ARRAY_LEN(functions); i++)
+		if (strcmp(functions[i].name, vectors_text(line, "fn")) == 0)
+			return &functions[i];
+	return NULL;
+}
+
+/* A selector that is none fails before anything is asked. */
+static int check_selector(json_t *line, struct km_err *err)
+{
+	struct hpa_metric_selector selector;
+	int r = 0;
+
+	if (hpa_metric_selector_read(json_object_get(line, "metricSelector"), &selector) < 0)
+		abort();
+	if (selector.error)
+		r = km_fail(err, -EINVAL, "%s", selector.error);
+	hpa_metric_selector_clear(&selector);
+	return r;
+}
+
+static int run(json_t *line, const struct function *fn, struct hpa_calc *in, struct vectors_report *report)
+{
+	const char *api_error = vectors_text(line, "metricErr");
+	struct hpa_proposal got = {0};
+	struct km_err err = {""};
+	int r = fn->by_selector ? check_selector(line, &err) : 0;
+
+	if (r == 0)
+		r = api_error[0] ? fn->error(line, api_error, &err) : fn->run(line, in, &got, &err);
 	if ((r < 0) != (err.text[0] != '\0'))
 		vectors_differ(report, "result %d with error \"%s\"", r, err.text);
-	compare(json_object_get(line, "out"), utilization, &got, err.text, report);
+	compare(json_object_get(line, "out"), fn->utilization, &got, err.text, report);
 	return 0;
 }
 
@@ -223,7 +333,7 @@ int hpa_calc_run(json_t *line, struct vectors_report *report)
 {
 	json_t *pods = json_object_get(line, "pods"), *metrics = json_object_get(line, "podMetrics"),
 	       *gates = json_object_get(line, "gates");
-	const char *fn = vectors_text(line, "fn");
+	const struct function *fn = function_of(line);
 	struct hpa_calc in = {
 		.n_pods = json_array_size(pods),
 		.n_metrics = json_array_size(metrics),
@@ -239,14 +349,13 @@ int hpa_calc_run(json_t *line, struct vectors_report *report)
 	int r = -EINVAL;
 
 	if (!vectors_known(line, line_keys, report) || (gates && !vectors_known(gates, gate_keys, report)) ||
-		!vectors_known(json_object_get(line, "out"), out_keys, report) ||
-		(strcmp(fn, "GetResourceReplicas") != 0 && strcmp(fn, "GetRawResourceReplicas") != 0))
+		!vectors_known(json_object_get(line, "out"), out_keys, report) || !fn)
 		return -EINVAL;
 	in.pods = calloc(in.n_pods + 1, sizeof(*in.pods));
 	in.metrics = read = calloc(in.n_metrics + 1, sizeof(*read));
 	if (in.pods && read && read_pods(line, in.resource, in.pods, report) == 0 &&
 		read_metrics(metrics, read, report) == 0)
-		r = run(line, &in, report);
+		r = run(line, fn, &in, report);
 	for (size_t i = 0; in.pods && i < in.n_pods; i++)
 		free((void *)(uintptr_t)in.pods[i].containers);
 	free(in.pods);

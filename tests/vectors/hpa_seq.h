@@ -17,6 +17,7 @@ struct seq {
 		*name; /* of the HPA; borrowed from the line, like all JSON here unless said otherwise */
 	json_t *template, *pods, *others;
 	struct hpa_flags flags;
+	bool no_pod_level; /* gate PodLevelResources is off */
 	struct hpa_memory memory;
 	struct hpa_spec *spec; /* owned */
 	json_t *status;        /* the stored one, or NULL; one reference */

@@ -280,6 +280,8 @@ static void read_pod(struct seq *s, json_t *in, const char *resource, struct hpa
 		.n_containers = n + json_array_size(init),
 	};
 	ret->has_overhead = amount_of(s, of_pod(s, in, "overhead"), resource, &ret->overhead_milli);
+	if (s->no_pod_level)
+		return;
 	ret->has_pod_request = amount_of(s, requests, resource, &ret->pod_request_milli);
 	json_object_foreach(requests, key, value) ret->pod_level = ret->pod_level || hpa_resource_is_pod_level(key);
 }
@@ -309,18 +311,19 @@ void seq_forget_pods(struct seq *s)
 	s->n_found = 0;
 }
 
-/* A pod has a metric when all its containers, and at least one, tell the resource. */
-static size_t read_metrics(struct seq *s, json_t *list, const char *resource)
+/* A pod has a metric when all its containers, and at least one, tell the resource; or the one container does. */
+static size_t read_metrics(struct seq *s, json_t *list, const char *resource, const char *container)
 {
 	json_t *item, *usage;
-	const char *container;
+	const char *name;
 	size_t i, n = 0;
 
 	json_array_foreach(list, i, item)
 	{
 		json_t *containers = json_object_get(item, "usage");
 		struct hpa_pod_metric *metric = &s->metrics[n];
-		bool complete = json_object_size(containers) > 0;
+		bool complete =
+			*container ? json_object_get(containers, container) != NULL : json_object_size(containers) > 0;
 
 		(void)vectors_known(item, metric_keys, s->report);
 		*metric = (struct hpa_pod_metric){
@@ -328,10 +331,12 @@ static size_t read_metrics(struct seq *s, json_t *list, const char *resource)
 			.time_ns = SEQ_ORIGIN_NS + vectors_int(item, "ts"),
 			.window_ns = vectors_int(item, "window"),
 		};
-		json_object_foreach(containers, container, usage)
+		json_object_foreach(containers, name, usage)
 		{
 			int64_t milli;
 
+			if (*container && strcmp(name, container) != 0)
+				continue;
 			complete = amount_of(s, usage, resource, &milli) && complete;
 			metric->value_milli += milli;
 		}
@@ -341,8 +346,8 @@ static size_t read_metrics(struct seq *s, json_t *list, const char *resource)
 	return n;
 }
 
-static void pods(const struct kube_selector *selector, const char *text, const char *resource, void *arg,
-	struct hpa_pods_answer *ret)
+static void pods(const struct kube_selector *selector, const char *text, const char *resource, const char *container,
+	void *arg, struct hpa_pods_answer *ret)
 {
 	struct seq *s = arg;
 	json_t *list = json_object_get(s->in, "podMetrics"), *pod;
@@ -361,12 +366,113 @@ static void pods(const struct kube_selector *selector, const char *text, const c
 	}
 	qsort(s->found, s->n_found, sizeof(*s->found), pod_order);
 	*ret = (struct hpa_pods_answer){.pods = s->found, .n_pods = s->n_found, .metrics = s->metrics};
-	ret->n_metrics = read_metrics(s, list, resource);
+	ret->n_metrics = read_metrics(s, list, resource, container);
 	if (*error)
 		snprintf(
 			ret->error, sizeof(ret->error), "unable to fetch metrics from resource metrics API: %s", error);
 	else if (json_array_size(list) == 0)
 		snprintf(ret->error, sizeof(ret->error), "no metrics returned from resource metrics API");
+}
+
+/* ---- custom and external metrics ---- */
+
+static const char *const custom_pods_keys[] = {"s:metric", "s:selector", "a:items", "s:error", NULL};
+static const char *const custom_item_keys[] = {"s:pod", "s:value", NULL};
+static const char *const custom_object_keys[] = {
+	"s:metric", "s:selector", "s:group", "s:kind", "s:name", "s:value", "s:error", NULL};
+static const char *const external_keys[] = {"s:metric", "s:selector", "a:values", "s:error", NULL};
+
+/* The entry for this metric; NULL: nothing was recorded. */
+static json_t *recorded(struct seq *s, const char *key, const char *const *keys, const struct hpa_metric *metric)
+{
+	const char *slash = strchr(metric->object_api_version, '/');
+	bool is_namespace = strcmp(metric->object_kind, "Namespace") == 0 && !slash;
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(s->in, key), i, entry)
+	{
+		const char *group = vectors_text(entry, "group");
+
+		if (!vectors_known(entry, keys, s->report) ||
+			strcmp(vectors_text(entry, "metric"), metric->name) != 0 ||
+			strcmp(vectors_text(entry, "selector"), metric->selector.query) != 0)
+			continue;
+		if (metric->type != HPA_METRIC_OBJECT)
+			return entry;
+		if (strcmp(vectors_text(entry, "kind"), metric->object_kind) == 0 &&
+			strlen(group) == (slash ? (size_t)(slash - metric->object_api_version) : 0) &&
+			strncmp(group, metric->object_api_version, strlen(group)) == 0 &&
+			strcmp(vectors_text(entry, "name"), is_namespace ? s->namespace_ : metric->object_name) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+static int64_t milli_of(struct seq *s, json_t *text)
+{
+	int64_t milli = 0;
+
+	if (!json_is_string(text) ||
+		km_quantity_parse_milli(json_string_value(text), json_string_length(text), &milli) < 0)
+		vectors_differ(s->report, "a metric's value cannot be read");
+	return milli;
+}
+
+static void answer_pods(struct seq *s, json_t *items, struct hpa_pod_metric *metrics)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(items, i, item)
+	{
+		(void)vectors_known(item, custom_item_keys, s->report);
+		metrics[i] = (struct hpa_pod_metric){
+			.pod = vectors_text(item, "pod"), .value_milli = milli_of(s, json_object_get(item, "value"))};
+	}
+	qsort(metrics, json_array_size(items), sizeof(*metrics), metric_order);
+}
+
+static void metric_get(
+	struct hpa_round *round, size_t i, const struct hpa_metric *metric, const char *selector, void *arg)
+{
+	static const struct {
+		const char *key, *api, *items;
+		const char *const *keys;
+	} kinds_of[] = {
+		[HPA_METRIC_PODS] = {"customPods", "custom", "items", custom_pods_keys},
+		[HPA_METRIC_OBJECT] = {"customObjects", "custom", "value", custom_object_keys},
+		[HPA_METRIC_EXTERNAL] = {"external", "external", "values", external_keys},
+	};
+	struct seq *s = arg;
+	json_t *entry = recorded(s, kinds_of[metric->type].key, kinds_of[metric->type].keys, metric);
+	json_t *items = json_object_get(entry, kinds_of[metric->type].items), *value;
+	size_t n = json_is_array(items) ? json_array_size(items) : items ? 1 : 0, k;
+	struct hpa_pod_metric *metrics = calloc(n + 1, sizeof(*metrics));
+	int64_t *values = calloc(n + 1, sizeof(*values));
+	struct hpa_metric_answer answer = {.n = n, .values_milli = values};
+	char error[600] = "";
+
+	if (!metrics || !values)
+		abort();
+	if (json_object_get(entry, "error"))
+		snprintf(error, sizeof(error), "unable to fetch metrics from %s metrics API: %s",
+			kinds_of[metric->type].api, vectors_text(entry, "error"));
+	else if (n == 0)
+		snprintf(error, sizeof(error), "no metrics returned from %s metrics API", kinds_of[metric->type].api);
+	else if (metric->type == HPA_METRIC_PODS)
+		answer_pods(s, items, metrics);
+	else if (metric->type == HPA_METRIC_OBJECT)
+		values[0] = milli_of(s, items);
+	else
+		json_array_foreach(items, k, value) values[k] = milli_of(s, value);
+	if (metric->type == HPA_METRIC_PODS)
+		answer.pods = metrics;
+	if (*error)
+		answer.error = error;
+	hpa_round_metric(round, i, &answer);
+	free(metrics);
+	free(values);
 }
 
 /* ---- what is told ---- */
@@ -408,6 +514,7 @@ const struct hpa_world seq_world = {
 	.scale_put = scale_put,
 	.ambiguous = ambiguous,
 	.pods = pods,
+	.metric_get = metric_get,
 	.event = event,
 	.status_put = status_put,
 	.done = done,

@@ -23,7 +23,8 @@ struct play {
 	int64_t usage_milli;
 	int mappings, failing_gets; /* of the first GETs; mappings < 0: none is found */
 	int conflicts;              /* of the first PUTs */
-	const char *put_error, *status_error, *pods_error, *others, *selector;
+	const char *put_error, *status_error, *pods_error, *others, *selector, *metric_error;
+	int64_t metric_milli; /* of each custom and external metric */
 	bool reget_fails;
 	/* and what comes of it */
 	const char *log;
@@ -35,9 +36,11 @@ struct stage {
 	const struct play *play;
 	struct hpa_round *round;
 	bool later; /* answers wait for answer_one() */
-	enum { NO_QUESTION, SCALE, PUT, STATUS } open;
+	enum { NO_QUESTION, SCALE, METRICS, PUT, STATUS } open;
+	unsigned open_metrics; /* bits */
+	bool is_pods[32];
 	int gets, puts, regets, dones;
-	char log[1024];
+	char log[1024], messages[2 * HPA_MESSAGE_MAX]; /* of events */
 	size_t len;
 	json_t *status;
 	struct hpa_pod pods[32];
@@ -91,14 +94,53 @@ static void answer_status(struct stage *s)
 	hpa_round_status(s->round, s->play->status_error ? &failure : NULL);
 }
 
+static void answer_metric(struct stage *s, size_t i)
+{
+	const int64_t value = s->play->metric_milli;
+	struct hpa_pod_metric pods[32] = {0};
+	char names[32][32], error[128];
+	struct hpa_metric_answer answer = {.values_milli = &value, .n = 1};
+
+	s->open_metrics &= ~(1u << i);
+	if (s->is_pods[i]) {
+		answer = (struct hpa_metric_answer){.pods = pods, .n = (size_t)s->play->replicas};
+		for (size_t k = 0; k < answer.n; k++) {
+			snprintf(names[k], sizeof(names[k]), "web-%02zu", k);
+			pods[k] = (struct hpa_pod_metric){.pod = names[k], .value_milli = value};
+		}
+	}
+	if (s->play->metric_error) {
+		snprintf(error, sizeof(error), "%s", s->play->metric_error);
+		answer.error = error;
+	}
+	hpa_round_metric(s->round, i, &answer);
+	memset(names, 'X', sizeof(names)); /* gone when the call returns */
+	memset(pods, 'X', sizeof(pods));
+	memset(error, 'X', sizeof(error));
+}
+
+/* The last one first. */
+static void answer_last_metric(struct stage *s)
+{
+	size_t i = 31;
+
+	while (!(s->open_metrics & 1u << i))
+		i--;
+	if (s->open_metrics & ~(1u << i))
+		s->open = METRICS;
+	answer_metric(s, i);
+}
+
 /* False: nothing was asked. */
-static bool answer_one(struct stage *s)
+static inline bool answer_one(struct stage *s)
 {
 	int open = s->open;
 
 	s->open = NO_QUESTION;
 	if (open == SCALE)
 		answer_scale(s, s->regets > 0);
+	else if (open == METRICS)
+		answer_last_metric(s);
 	else if (open == PUT)
 		answer_put(s);
 	else if (open == STATUS)
@@ -158,8 +200,8 @@ static void ambiguous(const struct kube_selector *selector, const char *text, ch
 	snprintf(ret, size, "%s", s->play->others ? s->play->others : "");
 }
 
-static void pods(const struct kube_selector *selector, const char *text, const char *resource, void *arg,
-	struct hpa_pods_answer *ret)
+static void pods(const struct kube_selector *selector, const char *text, const char *resource, const char *container,
+	void *arg, struct hpa_pods_answer *ret)
 {
 	struct stage *s = arg;
 	size_t n = (size_t)s->play->replicas;
@@ -185,9 +227,29 @@ static void pods(const struct kube_selector *selector, const char *text, const c
 		snprintf(ret->error, sizeof(ret->error), "%s", s->play->pods_error);
 }
 
+/* Custom and external metrics: what the play says, at once or, with later, when it is asked to go on. */
+static void metric_get(
+	struct hpa_round *round, size_t i, const struct hpa_metric *metric, const char *selector, void *arg)
+{
+	struct stage *s = arg;
+
+	assert_true(s->open == NO_QUESTION || s->open == METRICS);
+	note(s, "metric%zu ", i);
+	s->open_metrics |= 1u << i;
+	s->is_pods[i] = metric->type == HPA_METRIC_PODS;
+	s->round = round;
+	if (s->later)
+		s->open = METRICS;
+	else
+		answer_metric(s, i);
+}
+
 static void event(const char *type, const char *reason, const char *message, void *arg)
 {
-	note(arg, "%s ", reason);
+	struct stage *s = arg;
+
+	note(s, "%s ", reason);
+	snprintf(s->messages + strlen(s->messages), sizeof(s->messages) - strlen(s->messages), "%s\n", message);
 }
 
 static void status_put(struct hpa_round *round, json_t *status, void *arg)
@@ -211,7 +273,8 @@ static void done(struct hpa_round *round, void *arg)
 static const struct hpa_flags flags = {.downscale_stabilization_ns = INT64_C(300000000000),
 	.cpu_initialization_ns = INT64_C(300000000000),
 	.readiness_delay_ns = INT64_C(30000000000),
-	.tolerance = 0.1};
+	.tolerance = 0.1,
+	.configurable_tolerance = true};
 
 /* What a round needs around it. */
 struct theatre {
@@ -222,34 +285,55 @@ struct theatre {
 	struct hpa_round *round;
 };
 
-static void begin(struct theatre *t, const struct play *play, bool later, json_t *status, enum hpa_api_version version)
+/* The world and the play, before the spec is read. */
+static void stage_set(struct theatre *t, const struct play *play, bool later)
 {
-	json_t *object = json_loads(play->spec, 0, NULL);
-	struct km_err err = {""};
-
 	*t = (struct theatre){.stage = {.play = play, .later = later},
-		.world = {now_ns, mappings, scale_get, scale_put, ambiguous, pods, event, status_put, done, NULL}};
+		.world = {.now_ns = now_ns,
+			.mappings = mappings,
+			.scale_get = scale_get,
+			.scale_put = scale_put,
+			.ambiguous = ambiguous,
+			.pods = pods,
+			.metric_get = metric_get,
+			.event = event,
+			.status_put = status_put,
+			.done = done}};
 	t->world.arg = &t->stage;
-	if (hpa_spec_decode(object, version, &t->spec, &err) < 0)
-		fail_msg("%s: %s", play->name, err.text);
-	json_decref(object);
+}
+
+static void stage_start(struct theatre *t, json_t *status, enum hpa_api_version version, const struct hpa_flags *with)
+{
 	assert_int_equal(hpa_round_start(&(const struct hpa_round_config){.namespace_ = "shop",
 						 .name = "web-hpa",
 						 .spec = t->spec,
 						 .status = status,
 						 .version = version,
 						 .memory = &t->memory,
-						 .flags = &flags,
+						 .flags = with,
 						 .world = &t->world},
 				 &t->round),
 		0);
+}
+
+static inline void begin(
+	struct theatre *t, const struct play *play, bool later, json_t *status, enum hpa_api_version version)
+{
+	json_t *object = json_loads(play->spec, 0, NULL);
+	struct km_err err = {""};
+
+	stage_set(t, play, later);
+	if (hpa_spec_decode(object, version, &t->spec, &err) < 0)
+		fail_msg("%s: %s", play->name, err.text);
+	json_decref(object);
+	stage_start(t, status, version, &flags);
 }
 
 static void end(struct theatre *t)
 {
 	hpa_round_free(t->round);
 	hpa_memory_clear(&t->memory);
-	free(t->spec);
+	hpa_spec_free(t->spec);
 	json_decref(t->stage.status);
 }
 
@@ -264,10 +348,13 @@ static void end(struct theatre *t)
 #define QUEUE                                                                                                  \
 	"{\"type\":\"External\",\"external\":{\"metric\":{\"name\":\"queue\"},\"target\":{\"type\":\"Value\"," \
 	"\"value\":\"1\"}}}"
+#define QPS                                                                                                 \
+	"{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"qps\"},\"target\":{\"type\":\"AverageValue\"," \
+	"\"averageValue\":\"1\"}}}"
 #define SPEC  SPEC_OF(REF("apps/v1"), CPU, "")
 #define MIXED SPEC_OF(REF("apps/v1"), QUEUE "," CPU, "")
 
-static void check(const struct play *play, const struct theatre *t)
+static inline void check(const struct play *play, const struct theatre *t)
 {
 	const struct hpa_outcome *outcome = hpa_round_outcome(t->round);
 

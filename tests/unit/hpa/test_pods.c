@@ -47,13 +47,20 @@ static int fake_pod(const struct kube_pod *p, void *arg, struct km_pod_usage *re
 }
 static const struct km_usage_source source = {.pod = fake_pod};
 
-static void collect(struct hpa_pods *p, struct kube_pod **pods, size_t n, const char *selector, const char *resource)
+static void collect_of(struct hpa_pods *p, struct kube_pod **pods, size_t n, const char *selector, const char *resource,
+	const char *container)
 {
 	struct kube_selector *s = NULL;
 
 	assert_int_equal(kube_selector_parse(selector, &s, NULL), 0);
-	assert_int_equal(hpa_pods_collect(p, (const struct kube_pod *const *)pods, n, s, resource, &source), 0);
+	assert_int_equal(
+		hpa_pods_collect(p, (const struct kube_pod *const *)pods, n, s, resource, container, &source), 0);
 	kube_selector_free(s);
+}
+
+static void collect(struct hpa_pods *p, struct kube_pod **pods, size_t n, const char *selector, const char *resource)
+{
+	collect_of(p, pods, n, selector, resource, "");
 }
 
 static void test_collect(void **state)

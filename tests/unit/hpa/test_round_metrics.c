@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Metrics in a round, as the recorded rounds do not have them: types that are not computed here, and odd texts. */
+/* Metrics in a round, as the recorded rounds do not have them: without a target or with an impossible selector, and odd
+ * texts. */
 #include "hpa/reconcile.h"
 
 #include <stdio.h>
@@ -10,16 +11,24 @@
 static void each_type_fails_as_its_own(void **state)
 {
 	static const struct {
-		const char *type, *reason, *error;
+		const char *type, *source, *reason, *error;
 		enum hpa_error_kind kind;
 	} rows[] = {
-		{"ContainerResource", "FailedGetContainerResourceMetric", "metrics of type ContainerResource are not",
+		{"ContainerResource", "\"containerResource\":{\"name\":\"cpu\",\"container\":\"app\"}",
+			"FailedGetContainerResourceMetric",
+			"invalid resource metric source: neither an average utilization target nor",
 			HPA_ERROR_INTERNAL},
-		{"Pods", "FailedGetPodsMetric", "metrics of type Pods are not computed", HPA_ERROR_INTERNAL},
-		{"Object", "FailedGetObjectMetric", "metrics of type Object are not computed", HPA_ERROR_INTERNAL},
-		{"External", "FailedGetExternalMetric", "metrics of type External are not computed",
+		{"Pods", "\"pods\":{\"metric\":{\"name\":\"qps\"}}", "FailedGetPodsMetric",
+			"invalid pods metric source: no average value", HPA_ERROR_INTERNAL},
+		{"Pods", "\"pods\":{\"metric\":{\"name\":\"qps\",\"selector\":{\"matchLabels\":{\"a\":\"b c\"}}}}",
+			"FailedGetPodsMetric", "a valid label must be an empty string or", HPA_ERROR_INTERNAL},
+		{"Object", "\"object\":{\"metric\":{\"name\":\"rps\"},\"target\":{\"type\":\"Value\"}}",
+			"FailedGetObjectMetric", "invalid object metric source: neither a value target nor",
 			HPA_ERROR_INTERNAL},
-		{"Magic", "InvalidMetricSourceType", "unknown metric source type \"Magic\"", HPA_ERROR_SPEC},
+		{"External", "\"external\":{\"metric\":{\"name\":\"queue\"}}", "FailedGetExternalMetric",
+			"invalid external metric source: neither a value target nor", HPA_ERROR_INTERNAL},
+		{"Magic", "\"magic\":{}", "InvalidMetricSourceType", "unknown metric source type \"Magic\"",
+			HPA_ERROR_SPEC},
 	};
 
 	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
@@ -31,8 +40,8 @@ static void each_type_fails_as_its_own(void **state)
 		struct theatre t;
 
 		snprintf(spec, sizeof(spec),
-			"{\"spec\":{" REF("apps/v1") ",\"maxReplicas\":9,\"metrics\":[{\"type\":\"%s\"}]}}",
-			rows[i].type);
+			"{\"spec\":{" REF("apps/v1") ",\"maxReplicas\":9,\"metrics\":[{\"type\":\"%s\",%s}]}}",
+			rows[i].type, rows[i].source);
 		begin(&t, &play, false, NULL, HPA_V2);
 		active = json_array_get(json_object_get(t.stage.status, "conditions"), 1);
 		reason = json_string_value(json_object_get(active, "reason"));
@@ -57,7 +66,7 @@ static void places_in_the_status_stay(void **state)
 		.replicas = 4,
 		.usage_milli = 500,
 		.spec = SPEC_OF(REF("apps/v1"),
-			"{\"type\":\"Pods\"},{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\","
+			"{\"type\":\"Pods\",\"pods\":{}},{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\","
 			"\"targetAverageUtilization\":50}}",
 			"")};
 	json_t *want = json_loads("[{\"type\":\"\"},{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\","

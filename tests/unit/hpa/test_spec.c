@@ -53,7 +53,7 @@ static void versions_have_names(void **state)
 
 static void defaults_are_filled_in(void **state)
 {
-	_cleanup_free_ struct hpa_spec *spec = decoded(SPEC(""), HPA_V2);
+	_cleanup_(hpa_spec_freep) struct hpa_spec *spec = decoded(SPEC(""), HPA_V2);
 
 	assert_string_equal(spec->target_api_version, "apps/v1");
 	assert_string_equal(spec->target_kind, "Deployment");
@@ -64,7 +64,7 @@ static void defaults_are_filled_in(void **state)
 	assert_int_equal(spec->n_metrics, 1);
 	assert_int_equal(spec->metrics[0].type, HPA_METRIC_RESOURCE);
 	assert_string_equal(spec->metrics[0].type_text, "Resource");
-	assert_string_equal(spec->metrics[0].resource, "cpu");
+	assert_string_equal(spec->metrics[0].name, "cpu");
 	assert_true(spec->metrics[0].has_utilization);
 	assert_false(spec->metrics[0].has_average_value);
 	assert_int_equal(spec->metrics[0].utilization, 80);
@@ -73,7 +73,7 @@ static void defaults_are_filled_in(void **state)
 /* null is as good as absent, as Go's decoder has it. */
 static void null_is_absent(void **state)
 {
-	_cleanup_free_ struct hpa_spec *spec =
+	_cleanup_(hpa_spec_freep) struct hpa_spec *spec =
 		decoded(SPEC(",\"minReplicas\":null,\"metrics\":null,\"behavior\":null"), HPA_V2);
 
 	assert_int_equal(spec->min, 1);
@@ -107,11 +107,11 @@ static void metrics_of_all_versions(void **state)
 	};
 
 	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
-		_cleanup_free_ struct hpa_spec *spec = decoded(rows[i].text, rows[i].version);
+		_cleanup_(hpa_spec_freep) struct hpa_spec *spec = decoded(rows[i].text, rows[i].version);
 		const struct hpa_metric *metric = spec->metrics;
 
-		if (spec->n_metrics != 1 || metric->type != HPA_METRIC_RESOURCE ||
-			strcmp(metric->resource, "cpu") != 0 || metric->has_average_value != rows[i].has_average ||
+		if (spec->n_metrics != 1 || metric->type != HPA_METRIC_RESOURCE || strcmp(metric->name, "cpu") != 0 ||
+			metric->has_average_value != rows[i].has_average ||
 			metric->has_utilization != rows[i].has_utilization ||
 			metric->average_value_milli != rows[i].average_milli ||
 			metric->utilization != rows[i].utilization)
@@ -120,21 +120,105 @@ static void metrics_of_all_versions(void **state)
 	}
 }
 
-static void other_types_keep_their_name(void **state)
+/* One metric of each type, in the nested form and in that of v2beta1. */
+#define OBJECT_REF                   "{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"Ingress\",\"name\":\"main\"}"
+#define SELECTOR                     "{\"matchLabels\":{\"b\":\"2\",\"a\":\"1\"}}"
+#define NESTED_METRIC                "\"metric\":{\"name\":\"m\",\"selector\":" SELECTOR "}"
+#define METRIC(type, member, source) SPEC(",\"metrics\":[{\"type\":\"" type "\",\"" member "\":{" source "}}]")
+
+static void types_of_all_versions(void **state)
 {
-	_cleanup_free_ struct hpa_spec *spec =
-		decoded(SPEC(",\"metrics\":[{\"type\":\"External\",\"external\":7},"
+	static const struct {
+		const char *text;
+		enum hpa_api_version version;
+		enum hpa_metric_type type;
+		bool is_value, is_average, has_value, has_average;
+	} rows[] = {
+		{METRIC("Pods", "pods",
+			 NESTED_METRIC ",\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1500m\"}"),
+			HPA_V2, HPA_METRIC_PODS, false, true, false, true},
+		{METRIC("Pods", "pods",
+			 "\"metricName\":\"m\",\"selector\":" SELECTOR ",\"targetAverageValue\":\"1500m\""),
+			HPA_V2BETA1, HPA_METRIC_PODS, false, true, false, true},
+		{METRIC("Object", "object",
+			 NESTED_METRIC ",\"describedObject\":" OBJECT_REF
+				       ",\"target\":{\"type\":\"Value\",\"value\":\"2\"}"),
+			HPA_V2BETA2, HPA_METRIC_OBJECT, true, false, true, false},
+		{METRIC("Object", "object",
+			 "\"metricName\":\"m\",\"selector\":" SELECTOR ",\"target\":" OBJECT_REF
+			 ",\"targetValue\":\"2\""),
+			HPA_V2BETA1, HPA_METRIC_OBJECT, true, false, true, false},
+		{METRIC("Object", "object",
+			 "\"metricName\":\"m\",\"selector\":" SELECTOR ",\"target\":" OBJECT_REF
+			 ",\"targetValue\":\"2\",\"averageValue\":\"1500m\""),
+			HPA_V2BETA1, HPA_METRIC_OBJECT, false, true, true, true},
+		{METRIC("External", "external",
+			 NESTED_METRIC ",\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1500m\"}"),
+			HPA_V2, HPA_METRIC_EXTERNAL, false, true, false, true},
+		{METRIC("External", "external",
+			 "\"metricName\":\"m\",\"metricSelector\":" SELECTOR ",\"targetAverageValue\":\"1500m\""),
+			HPA_V2BETA1, HPA_METRIC_EXTERNAL, false, true, false, true},
+	};
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
+		_cleanup_(hpa_spec_freep) struct hpa_spec *spec = decoded(rows[i].text, rows[i].version);
+		const struct hpa_metric *m = spec->metrics;
+
+		if (m->type != rows[i].type || strcmp(m->name, "m") != 0 || m->is_value != rows[i].is_value ||
+			m->is_average_value != rows[i].is_average || m->has_value != rows[i].has_value ||
+			m->has_average_value != rows[i].has_average ||
+			m->value_milli != (rows[i].has_value ? 2000 : 0) ||
+			m->average_value_milli != (rows[i].has_average ? 1500 : 0))
+			fail_msg("row %zu", i);
+		assert_string_equal(m->selector.query, "a=1,b=2");
+		if (m->type != HPA_METRIC_OBJECT)
+			continue;
+		assert_string_equal(m->object_api_version, "networking.k8s.io/v1");
+		assert_string_equal(m->object_kind, "Ingress");
+		assert_string_equal(m->object_name, "main");
+	}
+}
+
+static void a_container_has_its_name(void **state)
+{
+	static const struct {
+		const char *text;
+		enum hpa_api_version version;
+	} rows[] = {
+		{METRIC("ContainerResource", "containerResource",
+			 "\"name\":\"cpu\",\"container\":\"app\",\"target\":{\"type\":\"Utilization\","
+			 "\"averageUtilization\":60}"),
+			HPA_V2},
+		{METRIC("ContainerResource", "containerResource",
+			 "\"name\":\"cpu\",\"container\":\"app\",\"targetAverageUtilization\":60"),
+			HPA_V2BETA1},
+	};
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
+		_cleanup_(hpa_spec_freep) struct hpa_spec *spec = decoded(rows[i].text, rows[i].version);
+
+		assert_int_equal(spec->metrics[0].type, HPA_METRIC_CONTAINER_RESOURCE);
+		assert_string_equal(spec->metrics[0].name, "cpu");
+		assert_string_equal(spec->metrics[0].container, "app");
+		assert_int_equal(spec->metrics[0].utilization, 60);
+	}
+}
+
+static void unknown_types_keep_their_name(void **state)
+{
+	_cleanup_(hpa_spec_freep) struct hpa_spec *spec =
+		decoded(SPEC(",\"metrics\":[{\"type\":\"Extern\",\"external\":7},"
 			     "{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\"}},"
 			     "{\"type\":\"Magic\"},{}]"),
 			HPA_V2);
 
 	assert_int_equal(spec->n_metrics, 4);
-	assert_int_equal(spec->metrics[0].type, HPA_METRIC_OTHER);
-	assert_string_equal(spec->metrics[0].type_text, "External");
+	assert_int_equal(spec->metrics[0].type, HPA_METRIC_UNKNOWN);
+	assert_string_equal(spec->metrics[0].type_text, "Extern");
 	assert_int_equal(spec->metrics[1].type, HPA_METRIC_RESOURCE);
-	assert_string_equal(spec->metrics[1].resource, "memory");
+	assert_string_equal(spec->metrics[1].name, "memory");
 	assert_string_equal(spec->metrics[2].type_text, "Magic");
-	assert_int_equal(spec->metrics[3].type, HPA_METRIC_OTHER);
+	assert_int_equal(spec->metrics[3].type, HPA_METRIC_UNKNOWN);
 	assert_string_equal(spec->metrics[3].type_text, "");
 }
 
@@ -186,7 +270,7 @@ static void partial_behavior_is_completed(void **state)
 	};
 
 	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
-		_cleanup_free_ struct hpa_spec *spec = decoded(rows[i].text, i % 2 ? HPA_V2 : HPA_V2BETA2);
+		_cleanup_(hpa_spec_freep) struct hpa_spec *spec = decoded(rows[i].text, i % 2 ? HPA_V2 : HPA_V2BETA2);
 
 		assert_true(spec->has_behavior);
 		check_rules(&spec->up, rows[i].up);
@@ -215,7 +299,7 @@ static void what_is_refused(void **state)
 		{SPEC(",\"minReplicas\":2147483648"), "to 2147483647"},
 		{SPEC(",\"metrics\":{}"), "spec.metrics must be a list"},
 		{SPEC(",\"metrics\":[7]"), "spec.metrics[0] must be an object"},
-		{SPEC(",\"metrics\":[{\"type\":\"Pods\"},{\"type\":\"Resource\"}]"),
+		{SPEC(",\"metrics\":[{\"type\":\"Magic\"},{\"type\":\"Resource\"}]"),
 			"spec.metrics[1] has type Resource"},
 		{SPEC(",\"metrics\":[{\"type\":7}]"), "spec.metrics[0].type must be a text"},
 		{RESOURCE("\"target\":7"), "spec.metrics[0].resource.target must be an object"},
@@ -224,6 +308,14 @@ static void what_is_refused(void **state)
 		{RESOURCE("\"target\":{\"averageValue\":\"-1\"}"), "target.averageValue must be a quantity"},
 		{RESOURCE("\"target\":{\"averageValue\":5}"), "target.averageValue must be a quantity"},
 		{RESOURCE("\"target\":{\"averageValue\":\"0\"}"), "must be more than 0"},
+		{METRIC("External", "external", NESTED_METRIC ",\"target\":{\"value\":\"0\"}"),
+			"spec.metrics[0].external.target.value must be more than 0"},
+		{METRIC("External", "external", NESTED_METRIC ",\"target\":{\"type\":7}"),
+			"spec.metrics[0].external.target.type must be a text"},
+		{METRIC("Object", "object", NESTED_METRIC ",\"describedObject\":[]"),
+			"spec.metrics[0].object.describedObject must be an object"},
+		{METRIC("Pods", "pods", "\"metric\":7"), "spec.metrics[0].pods.metric must be an object"},
+		{SPEC(",\"metrics\":[{\"type\":\"Pods\",\"pods\":7}]"), "spec.metrics[0].pods must be an object"},
 		{BEHAVIOR("\"scaleUp\":7"), "spec.behavior.scaleUp must be an object"},
 		{BEHAVIOR("\"scaleUp\":{\"selectPolicy\":\"max\"}"), "scaleUp.selectPolicy: \"max\" is not known"},
 		{BEHAVIOR("\"scaleDown\":{\"stabilizationWindowSeconds\":-1}"), "stabilizationWindowSeconds"},
@@ -277,7 +369,7 @@ static void limits_hold(void **state)
 	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
 		_cleanup_free_ char *fits = repeated(rows[i].before, rows[i].item, rows[i].limit, rows[i].after);
 		_cleanup_free_ char *over = repeated(rows[i].before, rows[i].item, rows[i].limit + 1, rows[i].after);
-		_cleanup_free_ struct hpa_spec *spec = NULL;
+		_cleanup_(hpa_spec_freep) struct hpa_spec *spec = NULL;
 		struct hpa_spec *none = NULL;
 		struct km_err err = {""};
 
@@ -293,7 +385,7 @@ static void long_names_are_refused(void **state)
 	struct km_err err = {""};
 
 	for (size_t len = HPA_TEXT_MAX; len <= HPA_TEXT_MAX + 1; len++) {
-		_cleanup_free_ struct hpa_spec *spec = NULL;
+		_cleanup_(hpa_spec_freep) struct hpa_spec *spec = NULL;
 		int r;
 
 		memset(name, 'n', len);
@@ -315,7 +407,9 @@ int main(void)
 		cmocka_unit_test(defaults_are_filled_in),
 		cmocka_unit_test(null_is_absent),
 		cmocka_unit_test(metrics_of_all_versions),
-		cmocka_unit_test(other_types_keep_their_name),
+		cmocka_unit_test(types_of_all_versions),
+		cmocka_unit_test(a_container_has_its_name),
+		cmocka_unit_test(unknown_types_keep_their_name),
 		cmocka_unit_test(partial_behavior_is_completed),
 		cmocka_unit_test(what_is_refused),
 		cmocka_unit_test(limits_hold),

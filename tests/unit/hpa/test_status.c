@@ -127,6 +127,9 @@ static void what_is_odd_counts_as_absent(void **state)
 	assert_true(status.last_scale_s == INT64_MIN);
 }
 
+static const struct hpa_metric cpu = {.type = HPA_METRIC_RESOURCE, .type_text = "Resource", .name = "cpu"};
+static const struct hpa_metric memory = {.type = HPA_METRIC_RESOURCE, .type_text = "Resource", .name = "memory"};
+
 static struct hpa_status filled(void)
 {
 	struct hpa_status status = {
@@ -135,14 +138,9 @@ static struct hpa_status filled(void)
 		.last_scale_s = NOW_S,
 		.has_metrics = true,
 		.n_metrics = 4,
-		.metrics = {{.filled = true,
-				    .has_utilization = true,
-				    .utilization = 66,
-				    .average_value_milli = 133,
-				    .resource = "cpu"},
-			{.filled = false},
-			{.filled = true, .average_value_milli = INT64_C(536870912000), .resource = "memory"},
-			{.filled = true, .average_value_milli = INT64_C(171502796800), .resource = "memory"}},
+		.metrics = {{.metric = &cpu, .has_utilization = true, .utilization = 66, .value_milli = 133},
+			{.metric = NULL}, {.metric = &memory, .value_milli = INT64_C(536870912000)},
+			{.metric = &memory, .value_milli = INT64_C(171502796800)}},
 	};
 
 	hpa_status_set(
@@ -166,6 +164,69 @@ static struct hpa_status filled(void)
 	"\"currentAverageValue\":\"133m\"}},{\"type\":\"\"},{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\"," \
 	"\"currentAverageValue\":\"512Mi\"}},{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\","                \
 	"\"currentAverageValue\":\"171502796800m\"}}],"
+
+/* The types that have a metric's name, an object, a selector. */
+static void each_type_has_its_shape(void **state)
+{
+	static const struct hpa_metric rps = {.type = HPA_METRIC_OBJECT,
+		.type_text = "Object",
+		.name = "rps",
+		.object_api_version = "v1",
+		.object_kind = "Service",
+		.object_name = "api"};
+	static const struct hpa_metric app = {.type = HPA_METRIC_CONTAINER_RESOURCE,
+		.type_text = "ContainerResource",
+		.name = "memory",
+		.container = "app"};
+	static const char nested[] =
+		"[{\"type\":\"ContainerResource\",\"containerResource\":{\"name\":\"memory\",\"container\":\"app\","
+		"\"current\":{\"averageUtilization\":50,\"averageValue\":\"1Mi\"}}},"
+		"{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"memory\",\"selector\":{\"matchLabels\":{\"a\":"
+		"\"1\"}}},\"current\":{\"averageValue\":\"1048576\"}}},"
+		"{\"type\":\"Object\",\"object\":{\"metric\":{\"name\":\"rps\"},\"describedObject\":{\"kind\":"
+		"\"Service\","
+		"\"name\":\"api\",\"apiVersion\":\"v1\"},\"current\":{\"value\":\"2500m\"}}},"
+		"{\"type\":\"Object\",\"object\":{\"metric\":{\"name\":\"rps\"},\"describedObject\":{\"kind\":"
+		"\"Service\","
+		"\"name\":\"api\",\"apiVersion\":\"v1\"},\"current\":{\"averageValue\":\"7\"}}},"
+		"{\"type\":\"External\",\"external\":{\"metric\":{\"name\":\"queue\"},\"current\":{\"averageValue\":"
+		"\"7\"}}}]";
+	static const char flat[] =
+		"[{\"type\":\"ContainerResource\",\"containerResource\":{\"name\":\"memory\",\"container\":\"app\","
+		"\"currentAverageUtilization\":50,\"currentAverageValue\":\"1Mi\"}},"
+		"{\"type\":\"Pods\",\"pods\":{\"metricName\":\"memory\",\"selector\":{\"matchLabels\":{\"a\":\"1\"}},"
+		"\"currentAverageValue\":\"1048576\"}},"
+		"{\"type\":\"Object\",\"object\":{\"metricName\":\"rps\",\"target\":{\"kind\":\"Service\",\"name\":"
+		"\"api\","
+		"\"apiVersion\":\"v1\"},\"currentValue\":\"2500m\"}},"
+		"{\"type\":\"Object\",\"object\":{\"metricName\":\"rps\",\"target\":{\"kind\":\"Service\",\"name\":"
+		"\"api\","
+		"\"apiVersion\":\"v1\"},\"currentValue\":\"0\",\"averageValue\":\"7\"}},"
+		"{\"type\":\"External\",\"external\":{\"metricName\":\"queue\",\"currentValue\":\"0\","
+		"\"currentAverageValue\":\"7\"}}]";
+	struct hpa_metric pods = {.type = HPA_METRIC_PODS, .type_text = "Pods", .name = "memory"};
+	const struct hpa_metric queue = {.type = HPA_METRIC_EXTERNAL, .type_text = "External", .name = "queue"};
+	struct hpa_status status = {.has_metrics = true, .n_metrics = 5};
+	const struct hpa_metric_status metrics[] = {
+		{.metric = &app, .has_utilization = true, .utilization = 50, .value_milli = INT64_C(1048576000)},
+		{.metric = &pods, .value_milli = INT64_C(1048576000)},
+		{.metric = &rps, .is_value = true, .value_milli = 2500},
+		{.metric = &rps, .value_milli = 7000},
+		{.metric = &queue, .value_milli = 7000},
+	};
+
+	pods.selector.object = json("{\"matchLabels\":{\"a\":\"1\"}}");
+	memcpy(status.metrics, metrics, sizeof(metrics));
+	for (enum hpa_api_version version = HPA_V2; version <= HPA_V2BETA1; version++) {
+		json_t *got = hpa_status_encode(&status, version), *want = json(version == HPA_V2BETA1 ? flat : nested);
+
+		if (!json_equal(json_object_get(got, "currentMetrics"), want))
+			fail_msg("%s: %s", hpa_api_version_name(version), json_dumps(got, 0));
+		json_decref(got);
+		json_decref(want);
+	}
+	json_decref(pods.selector.object);
+}
 
 static void each_version_has_its_shape(void **state)
 {
@@ -289,6 +350,7 @@ int main(void)
 		cmocka_unit_test(conditions_are_removed_in_place),
 		cmocka_unit_test(a_condition_too_many_takes_the_last_place),
 		cmocka_unit_test(what_is_odd_counts_as_absent),
+		cmocka_unit_test(each_type_has_its_shape),
 		cmocka_unit_test(each_version_has_its_shape),
 		cmocka_unit_test(conditions_alone),
 		cmocka_unit_test(times_that_are_none),
