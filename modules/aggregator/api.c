@@ -7,6 +7,7 @@
 #include "aggregator/api.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ struct agg_api {
 	uint32_t magic;
 	const struct agg_view *view;
 	struct agg_authn *authn;
+	struct agg_tokens *tokens;
 	struct agg_authz *authz;
 	uint16_t port;
 	void (*figures)(void *arg, struct agg_figures *ret);
@@ -44,9 +46,12 @@ struct request {
 	struct agg_api *api;
 	struct km_http_req *http; /* ends with the reply */
 	struct agg_user *user;    /* one reference; NULL: not needed */
+	struct agg_token_waiter *token_waiter;
 	struct agg_waiter *waiter;
+	struct km_err note; /* what was wrong with the certificate, while a token is judged */
 	struct agg_route route;
 	bool pretty;
+	bool narrowed; /* the selectors are part of the question: it is asked for the second time */
 };
 
 int agg_api_new(const struct agg_api_config *config, struct agg_api **ret)
@@ -59,6 +64,7 @@ int agg_api_new(const struct agg_api_config *config, struct agg_api **ret)
 		.magic = API_MAGIC,
 		.view = config->view,
 		.authn = config->authn,
+		.tokens = config->tokens,
 		.authz = config->authz,
 		.port = config->port,
 		.figures = config->figures,
@@ -111,6 +117,8 @@ static void request_free(struct request *q)
 {
 	q->api->stats.under_way--;
 	agg_user_unref(q->user);
+	json_decref(q->route.what.field_requirements);
+	json_decref(q->route.what.label_requirements);
 	q->magic = 0;
 	free(q);
 }
@@ -125,7 +133,9 @@ static void on_cancel(void *arg)
 {
 	struct request *q = KM_CAST(struct request, arg, REQUEST_MAGIC);
 
-	agg_authz_cancel(q->waiter);
+	agg_tokens_cancel(q->token_waiter);
+	if (q->waiter)
+		agg_authz_cancel(q->waiter);
 	request_free(q);
 }
 
@@ -482,41 +492,6 @@ static void answer(struct request *q)
 	}
 }
 
-/* ---- who, and whether ---- */
-
-static int each_header(const void *source, int (*fn)(const char *name, const char *value, void *arg), void *arg)
-{
-	return km_http_req_headers(source, fn, arg);
-}
-
-/* 0, or it has been answered. */
-static int authenticate(struct request *q)
-{
-	struct agg_peer peer = {
-		.connection_id = km_http_req_connection_id(q->http),
-		.address = km_http_req_peer_address(q->http),
-		.cert = km_http_req_peer_cert(q->http),
-		.chain = km_http_req_peer_chain(q->http),
-		.headers = each_header,
-		.source = q->http,
-	};
-	struct km_err note = {0};
-	int r = agg_authn_check(q->api->authn, &peer, km_wall_ns() / KM_NSEC_PER_SEC, &q->user, &note);
-
-	if (note.text[0])
-		log_cause(q->api, LOG_WARNING, &note);
-	if (r == -EACCES) {
-		q->api->stats.unauthorized_total++;
-		agg_reply_unauthorized(q->http, q->pretty);
-	} else if (r == -EPERM) {
-		q->api->stats.forbidden_total++;
-		agg_reply_no_impersonation(q->http, q->pretty);
-	} else if (r < 0) {
-		agg_reply_no_memory(q->http);
-	}
-	return r;
-}
-
 static void conclude(struct request *q, enum agg_verdict verdict, const char *text)
 {
 	struct km_err cause;
@@ -548,14 +523,191 @@ static void conclude(struct request *q, enum agg_verdict verdict, const char *te
 	}
 }
 
+/* ---- whether ---- */
+
+/*
+ * The requirements of the request's selectors, for the second question. False: there are none, or they cannot be read,
+ * which is told to those who may ask only.
+ */
+static bool narrow(struct request *q)
+{
+	const char *text = km_url_param(km_http_req_url(q->http), "labelSelector");
+	_cleanup_(kube_selector_freep) struct kube_selector *labels = NULL;
+	struct agg_attributes *what = &q->route.what;
+	struct km_err err;
+
+	if (q->route.fields_error.text[0] || (text && *text && kube_selector_parse(text, &labels, &err) < 0))
+		return false;
+	if (q->route.fields.n > 0)
+		what->field_requirements = agg_fields_requirements(&q->route.fields);
+	if (labels)
+		what->label_requirements = kube_selector_requirements(labels);
+	return what->field_requirements || what->label_requirements;
+}
+
+/* Refused without selectors: whoever may see only what they select (Kubernetes 1.31, AuthorizeWithSelectors) is found
+ * out by asking again with them. */
+static bool ask_again(struct request *q, enum agg_verdict verdict)
+{
+	const struct agg_attributes *what = &q->route.what;
+
+	return verdict == AGG_DENIED && what->resource && (strcmp(what->verb, "list") == 0 || q->route.watch) &&
+	       !q->narrowed && (q->narrowed = narrow(q));
+}
+
+static bool authorize(struct request *q);
+
 static void decided(enum agg_verdict verdict, const char *text, void *arg)
 {
 	struct request *q = KM_CAST(struct request, arg, REQUEST_MAGIC);
 
 	q->waiter = NULL;
 	km_http_req_on_cancel(q->http, NULL, NULL);
+	if (ask_again(q, verdict)) {
+		if (authorize(q))
+			request_free(q);
+		return;
+	}
 	conclude(q, verdict, text);
 	request_free(q);
+}
+
+/* The user is known: may they? True: it has been answered, the caller frees the request; else it waits. */
+static bool authorize(struct request *q)
+{
+	struct agg_api *api = q->api;
+	struct km_err reason = {0};
+	enum agg_verdict verdict;
+
+	if (api->stats.under_way > AGG_REQUESTS_MAX && !agg_user_in_group(q->user, AGG_GROUP_MASTERS)) {
+		conclude(q, AGG_TOO_MANY, "");
+		return true;
+	}
+	do {
+		verdict = agg_authz_ask(
+			api->authz, q->user, &q->route.what, km_now_us(), &reason, decided, q, &q->waiter);
+	} while (ask_again(q, verdict));
+	if (verdict == AGG_WAIT) {
+		km_http_req_on_cancel(q->http, on_cancel, q);
+		return false;
+	}
+	conclude(q, verdict, reason.text);
+	return true;
+}
+
+/* ---- who ---- */
+
+static int each_header(const void *source, int (*fn)(const char *name, const char *value, void *arg), void *arg)
+{
+	return km_http_req_headers(source, fn, arg);
+}
+
+static struct agg_peer peer_of(const struct request *q)
+{
+	return (struct agg_peer){
+		.connection_id = km_http_req_connection_id(q->http),
+		.address = km_http_req_peer_address(q->http),
+		.cert = km_http_req_peer_cert(q->http),
+		.chain = km_http_req_peer_chain(q->http),
+		.headers = each_header,
+		.source = q->http,
+	};
+}
+
+/* Not to be let in; note tells why. */
+static void turn_away(struct request *q, int error, struct km_err *note)
+{
+	if (note->text[0])
+		log_cause(q->api, LOG_WARNING, note);
+	if (error == -EACCES) {
+		q->api->stats.unauthorized_total++;
+		agg_reply_unauthorized(q->http, q->pretty);
+	} else if (error == -EPERM) {
+		q->api->stats.forbidden_total++;
+		agg_reply_no_impersonation(q->http, q->pretty);
+	} else {
+		agg_reply_no_memory(q->http);
+	}
+}
+
+/* What became of the token. user: one reference, taken over. Returns as authorize() does. */
+static bool judged(struct request *q, enum agg_token_verdict verdict, struct agg_user *user, const char *text)
+{
+	const struct agg_peer peer = peer_of(q);
+	struct km_err note = {0};
+	int r;
+
+	switch (verdict) {
+	case AGG_TOKEN_USER:
+		q->user = user;
+		if ((r = agg_authn_admit(&peer, user, &note)) == 0)
+			return authorize(q);
+		turn_away(q, r, &note);
+		return true;
+	case AGG_TOKEN_REFUSED:
+		(void)km_fail(&note, -EACCES, "client %s: %s%s%s", peer.address, text, *q->note.text ? "; " : "",
+			q->note.text);
+		turn_away(q, -EACCES, &note);
+		return true;
+	case AGG_TOKEN_FAILED:
+		/* as upstream: who it is cannot be said, so that nobody is let in */
+		(void)km_fail(&note, -EACCES, "bearer tokens cannot be judged: %s", text);
+		turn_away(q, -EACCES, &note);
+		return true;
+	default:
+		conclude(q, AGG_TOO_MANY, "");
+		return true;
+	}
+}
+
+static void token_judged(enum agg_token_verdict verdict, struct agg_user *user, const char *text, void *arg)
+{
+	struct request *q = KM_CAST(struct request, arg, REQUEST_MAGIC);
+
+	q->token_waiter = NULL;
+	km_http_req_on_cancel(q->http, NULL, NULL);
+	if (judged(q, verdict, user, text))
+		request_free(q);
+}
+
+/* Returns as authorize() does. */
+static bool ask_token(struct request *q, const struct agg_bearer *bearer)
+{
+	_cleanup_free_ char *token = strndup(bearer->token, bearer->len);
+	struct agg_user *user = NULL;
+	struct km_err reason = {0};
+	enum agg_token_verdict verdict;
+
+	if (!token) {
+		agg_reply_no_memory(q->http);
+		return true;
+	}
+	verdict = agg_tokens_ask(q->api->tokens, token, km_http_req_peer_address(q->http), km_now_us(), &user, &reason,
+		token_judged, q, &q->token_waiter);
+	OPENSSL_cleanse(token, bearer->len);
+	if (verdict == AGG_TOKEN_WAIT) {
+		km_http_req_on_cancel(q->http, on_cancel, q);
+		return false;
+	}
+	return judged(q, verdict, user, reason.text);
+}
+
+/* Returns as authorize() does. */
+static bool authenticate(struct request *q)
+{
+	const struct agg_peer peer = peer_of(q);
+	struct agg_bearer bearer;
+	int r = agg_authn_check(q->api->authn, &peer, km_wall_ns() / KM_NSEC_PER_SEC, &q->user, &bearer, &q->note);
+
+	if (r < 0) {
+		turn_away(q, r, &q->note);
+		return true;
+	}
+	if (r > 0)
+		return ask_token(q, &bearer);
+	if (q->note.text[0])
+		log_cause(q->api, LOG_WARNING, &q->note);
+	return authorize(q);
 }
 
 /*
@@ -578,8 +730,6 @@ void agg_api_handle(struct km_http_req *http, void *arg)
 {
 	struct agg_api *api = KM_CAST(struct agg_api, arg, API_MAGIC);
 	_cleanup_(request_freep) struct request *q = calloc(1, sizeof(*q));
-	enum agg_verdict verdict;
-	struct km_err reason = {0};
 
 	agg_reply_audit_id(http);
 	if (!q) {
@@ -597,16 +747,6 @@ void agg_api_handle(struct km_http_req *http, void *arg)
 		answer(q);
 		return;
 	}
-	if (authenticate(q) < 0)
-		return;
-	if (api->stats.under_way > AGG_REQUESTS_MAX && !agg_user_in_group(q->user, AGG_GROUP_MASTERS)) {
-		conclude(q, AGG_TOO_MANY, "");
-		return;
-	}
-	verdict = agg_authz_ask(api->authz, q->user, &q->route.what, km_now_us(), &reason, decided, q, &q->waiter);
-	if (verdict == AGG_WAIT) {
-		km_http_req_on_cancel(http, on_cancel, KM_TAKE(q));
-		return;
-	}
-	conclude(q, verdict, reason.text);
+	if (!authenticate(q))
+		(void)KM_TAKE(q); /* its waiter has it */
 }

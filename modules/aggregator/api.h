@@ -10,6 +10,7 @@
 #include "aggregator/authz.h"
 #include "aggregator/health.h"
 #include "aggregator/metrics.h"
+#include "aggregator/token.h"
 #include "aggregator/view.h"
 #include "net/http_server.h"
 
@@ -20,8 +21,9 @@
 struct agg_api;
 
 struct agg_api_config {
-	const struct agg_view *view; /* borrowed, as are the next two */
+	const struct agg_view *view; /* borrowed, as are the next three */
 	struct agg_authn *authn;
+	struct agg_tokens *tokens;
 	struct agg_authz *authz;
 	uint16_t port; /* where we listen, as told in /apis */
 	/* What /metrics tells beside the API's own figures; NULL: nothing. */

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "aggregator/token.h"
+
 /* What was found out about one connection's certificate. */
 struct judgement {
 	uint64_t connection_id, generation; /* generation 0: an empty slot */
@@ -243,6 +245,7 @@ struct walk {
 	const char *value;     /* its first value that is not empty */
 	struct agg_user *user; /* being filled by identity_header */
 	bool authorization, impersonate, remote_user;
+	struct agg_bearer bearer; /* token NULL: none */
 	int error;
 };
 
@@ -323,9 +326,12 @@ static int notice_header(const char *name, const char *value, void *arg)
 {
 	struct walk *w = arg;
 
-	if (strcasecmp(name, "Authorization") == 0)
+	if (strcasecmp(name, "Authorization") == 0) {
+		/* Go's Header.Get looks at the first one only */
+		if (!w->authorization && !agg_token_find(value, &w->bearer.token, &w->bearer.len))
+			w->bearer.token = NULL;
 		w->authorization = true;
-	else if (strncasecmp(name, "Impersonate-", strlen("Impersonate-")) == 0)
+	} else if (strncasecmp(name, "Impersonate-", strlen("Impersonate-")) == 0)
 		w->impersonate = true;
 	else if (w->trust && listed_header(w->trust->username_headers, name))
 		w->remote_user = true;
@@ -370,8 +376,24 @@ static int by_certificate(struct agg_authn *a, const struct agg_peer *peer, int6
 	return 0;
 }
 
-int agg_authn_check(
-	struct agg_authn *a, const struct agg_peer *peer, int64_t now_s, struct agg_user **ret, struct km_err *note)
+int agg_authn_admit(const struct agg_peer *peer, struct agg_user *user, struct km_err *note)
+{
+	struct walk w = {0};
+	int r = add_authenticated(user);
+
+	if (r < 0)
+		return r;
+	peer->headers(peer->source, notice_header, &w);
+	if (!w.impersonate)
+		return 0;
+	return km_fail(note, -EPERM,
+		"client %s: user \"%.200s\" asks for impersonation, which is not supported here; ask through the API "
+		"server",
+		peer->address, user->name);
+}
+
+int agg_authn_check(struct agg_authn *a, const struct agg_peer *peer, int64_t now_s, struct agg_user **ret,
+	struct agg_bearer *ret_bearer, struct km_err *note)
 {
 	_cleanup_(agg_user_unrefp) struct agg_user *u = NULL;
 	struct walk w = {.trust = a->trust};
@@ -381,23 +403,18 @@ int agg_authn_check(
 	peer->headers(peer->source, notice_header, &w);
 	if ((r = by_certificate(a, peer, now_s, w.remote_user, &u, note)) < 0)
 		return r;
-	if (!u && note->text[0]) {
+	if (!u && note->text[0])
 		km_err_prefix(note, "client %s", peer->address);
-		return -EACCES;
+	if (!u && w.bearer.token) {
+		*ret_bearer = w.bearer;
+		return 1;
 	}
-	if (!u && w.authorization)
-		return km_fail(note, -EACCES,
-			"client %s: a bearer token or password is not accepted here; ask through the API server, or "
-			"with a client "
-			"certificate of the cluster's client CA",
-			peer->address);
+	if (!u && note->text[0])
+		return -EACCES;
 	if (!u && (r = anonymous(&u)) < 0)
 		return r;
-	if (w.impersonate)
-		return km_fail(note, -EPERM,
-			"client %s: user \"%.200s\" asks for impersonation, which is not supported here; ask through "
-			"the API server",
-			peer->address, u->name);
+	if ((r = agg_authn_admit(peer, u, note)) < 0)
+		return r;
 	*ret = KM_TAKE(u);
 	return 0;
 }

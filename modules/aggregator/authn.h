@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who asks (spec metrics-api 5a, certs-and-wiring 3.2): the front proxy's headers, if this connection's certificate
- * passed CA, extended key usage and allowed names; else the certificate itself, if a client CA signed it; else
- * system:anonymous. A certificate that nobody vouches for is an error, not anonymity. X-Remote-* headers of anybody
- * else are not looked at.
+ * passed CA, extended key usage and allowed names; else the certificate itself, if a client CA signed it; else a bearer
+ * token, which others judge (token.h); else system:anonymous. A certificate that nobody vouches for is an error, not
+ * anonymity, unless a token says who it is. X-Remote-* headers of anybody else are not looked at.
  *
  * Judging a certificate costs signatures, so the judgement is kept for the connection, and made again when the trust
  * changes and once a minute (expiry).
@@ -38,11 +38,20 @@ void agg_authn_free(struct agg_authn *a);               /* NULL is fine */
 void agg_authn_set_trust(struct agg_authn *a, struct agg_trust *trust);
 const struct agg_trust *agg_authn_trust(const struct agg_authn *a); /* borrowed; NULL before the first */
 
+struct agg_bearer {
+	const char *token; /* in the request's headers; not NUL-terminated */
+	size_t len;
+};
+
 /*
  * 0 and the user (one reference), with system:authenticated added unless anonymous; note then holds what an operator
  * should know all the same
- * ("" mostly). -EACCES: 401, the reason in note. -EPERM: 403, likewise (impersonation). -ENOMEM.
+ * ("" mostly). 1 and the bearer token: whose it is decides, and then agg_authn_admit; note tells what the certificate
+ * failed for, if it did. -EACCES: 401, the reason in note. -EPERM: 403, likewise (impersonation). -ENOMEM.
  * now_s: wall clock, seconds since 1970.
  */
 int agg_authn_check(struct agg_authn *a, const struct agg_peer *peer, int64_t now_s, struct agg_user **ret,
-	struct km_err *note) _must_check_;
+	struct agg_bearer *ret_bearer, struct km_err *note) _must_check_;
+/* The last steps, also for the user of a token: system:authenticated is added, impersonation refused. 0, -EPERM with
+ * the reason in note, -E2BIG or -ENOMEM. */
+int agg_authn_admit(const struct agg_peer *peer, struct agg_user *user, struct km_err *note) _must_check_;

@@ -122,6 +122,21 @@ static void field(struct km_buf *key, const char *text)
 	km_buf_add(key, text, n);
 }
 
+static int add_text(const char *text, size_t len, void *key)
+{
+	km_buf_add(key, text, len);
+	return 0;
+}
+
+/* JSON ends by itself, so it needs no length in front. */
+static void requirements(struct km_buf *key, json_t *list)
+{
+	if (!list)
+		km_buf_addc(key, '-');
+	else if (json_dump_callback(list, add_text, key, JSON_COMPACT) < 0)
+		key->error = key->error ? key->error : -ENOMEM;
+}
+
 static int by_text(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -192,6 +207,8 @@ static void make_key(
 	field(key, what->resource_name);
 	field(key, what->namespace_);
 	field(key, what->name);
+	requirements(key, what->field_requirements);
+	requirements(key, what->label_requirements);
 }
 
 /* ---- reviews ---- */
@@ -258,6 +275,8 @@ static int review_start(struct agg_authz *z, const struct agg_user *u, const str
 		question.resource = what->resource_name;
 		question.namespace_ = or_null(what->namespace_);
 		question.name = or_null(what->name);
+		question.field_requirements = what->field_requirements;
+		question.label_requirements = what->label_requirements;
 	} else {
 		question.path = what->path;
 	}

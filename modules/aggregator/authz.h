@@ -3,7 +3,8 @@
  * Who may (spec metrics-api 5c): system:masters everything; health to everybody; discovery, openapi and version to
  * every authenticated user whom the front proxy vouches for; for the rest the API server is asked (SubjectAccessReview)
  * and its answer remembered. Requests with the same question share one review. The number of reviews and of waiting
- * requests is bounded.
+ * requests is bounded. A list's selectors are left out at first, so that whoever polls with different ones asks one
+ * question; whom that refuses is asked for again with them.
  */
 #pragma once
 
@@ -22,6 +23,8 @@ struct agg_attributes {
 	const char *verb; /* "get", "list", ... */
 	const char *group, *version, *resource_name, *namespace_, *name;
 	const char *path;
+	/* What a list is narrowed by, as kube_review has it; NULL in a question that leaves it out. */
+	json_t *field_requirements, *label_requirements;
 };
 
 /* Where answers come from; a seam for tests. The three behave as kube_review_start and kube_call_cancel. */

@@ -123,3 +123,19 @@ bool agg_fields_match(const struct agg_fields *f, const char *const values[AGG_F
 	}
 	return true;
 }
+
+json_t *agg_fields_requirements(const struct agg_fields *f)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < f->n; i++) {
+		const struct agg_field_term *t = &f->terms[i];
+
+		if (json_array_append_new(list, json_pack("{s:s, s:s, s:[s]}", "key", names[t->field], "operator",
+							t->equal ? "In" : "NotIn", "values", f->text + t->value)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}

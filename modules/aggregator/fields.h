@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <jansson.h>
+
 #include "core/base.h"
 #include "core/err.h"
 
@@ -31,5 +33,8 @@ struct agg_fields {
 int agg_fields_parse(const char *text, bool pods, struct agg_fields *ret, struct km_err *err) _must_check_;
 /* The value a field must have, or NULL when it may have several. */
 const char *agg_fields_exact(const struct agg_fields *f, enum agg_field field);
+/* The terms as a SubjectAccessReview carries them: an array of {key, operator, values}. NULL: no memory, or a
+ * value that is not UTF-8. */
+json_t *agg_fields_requirements(const struct agg_fields *f) _must_check_;
 /* values: of each field; NULL is as good as "". */
 bool agg_fields_match(const struct agg_fields *f, const char *const values[AGG_FIELDS]);

@@ -27,6 +27,7 @@ struct counters {
 	uint64_t sample_nodes, sample_containers, lines, lines_skipped, stale_dropped, counter_resets, duplicate_pods;
 	uint64_t requests, unauthorized, forbidden, refused, errors, under_way;
 	uint64_t reviews, review_hits, review_failures;
+	uint64_t token_reviews, token_hits, token_failures, token_limited;
 	uint64_t connections, connections_accepted, connections_refused;
 };
 
@@ -41,6 +42,7 @@ struct module {
 	struct agg_scraper *scraper;
 	struct agg_view view;
 	struct agg_authn *authn;
+	struct agg_tokens *tokens;
 	struct agg_authz *authz;
 	struct agg_api *api;
 	struct agg_usage_reader *usage;
@@ -235,6 +237,14 @@ static void cancel_review(void *source, struct kube_call *call)
 	kube_call_cancel(call);
 }
 
+static int start_token_review(void *source, const char *token, void (*fn)(const struct kube_token_result *r, void *arg),
+	void *arg, struct kube_call **ret)
+{
+	const struct km_context *ctx = source;
+
+	return kube_token_review_start(ctx->client, token, fn, arg, ret);
+}
+
 /* ---- life ---- */
 
 static void module_fini(void *self)
@@ -245,6 +255,7 @@ static void module_fini(void *self)
 	agg_api_free(m->api);
 	agg_usage_reader_free(m->usage);
 	agg_authz_free(m->authz);
+	agg_tokens_free(m->tokens);
 	agg_authn_free(m->authn);
 	agg_scraper_free(m->scraper);
 	agg_store_free(m->store);
@@ -268,6 +279,8 @@ static void give_figures(void *self, struct agg_figures *ret);
 static int make_parts(struct module *m)
 {
 	const struct agg_reviewer reviewer = {.start = start_review, .cancel = cancel_review, .source = m->ctx};
+	const struct agg_token_reviewer token_reviewer = {
+		.start = start_token_review, .cancel = cancel_review, .source = m->ctx};
 	struct agg_api_config api = {.view = &m->view,
 		.port = (uint16_t)m->now->options->secure_port,
 		.figures = give_figures,
@@ -277,7 +290,8 @@ static int make_parts(struct module *m)
 	if (!(m->no_roots = sk_X509_new_null()))
 		return -ENOMEM;
 	if ((r = agg_store_new(kube_cluster_interner(m->ctx->cluster), &m->store)) < 0 ||
-		(r = agg_authn_new(&m->authn)) < 0 || (r = agg_authz_new(&reviewer, &m->authz)) < 0)
+		(r = agg_authn_new(&m->authn)) < 0 || (r = agg_tokens_new(&token_reviewer, &m->tokens)) < 0 ||
+		(r = agg_authz_new(&reviewer, &m->authz)) < 0)
 		return r;
 	m->view = (struct agg_view){
 		.ops = &agg_view_of_cluster,
@@ -286,6 +300,7 @@ static int make_parts(struct module *m)
 		.node_selector = m->now->node_selector,
 	};
 	api.authn = m->authn;
+	api.tokens = m->tokens;
 	api.authz = m->authz;
 	if ((r = agg_usage_reader_new(&m->view, &m->usage)) < 0)
 		return r;
@@ -298,6 +313,7 @@ static void apply_settings(struct module *m)
 
 	configure_store(m);
 	m->view.node_selector = m->now->node_selector;
+	agg_tokens_configure(m->tokens, o->authentication_token_ttl);
 	agg_authz_configure(m->authz, o->authorization_authorized_ttl, o->authorization_unauthorized_ttl);
 	agg_authn_set_trust(m->authn, m->now->trust);
 }
@@ -465,6 +481,10 @@ static const struct km_counter counter_rows[] = {
 	COUNTER("reviews_total", reviews, "SubjectAccessReviews asked"),
 	COUNTER("review_cache_hits_total", review_hits, "authorizations answered from memory"),
 	COUNTER("review_failures_total", review_failures, "SubjectAccessReviews without an answer"),
+	COUNTER("token_reviews_total", token_reviews, "TokenReviews asked"),
+	COUNTER("token_cache_hits_total", token_hits, "bearer tokens judged from memory"),
+	COUNTER("token_review_failures_total", token_failures, "TokenReviews without an answer"),
+	COUNTER("token_reviews_limited_total", token_limited, "bearer tokens not judged, answered 429"),
 	COUNTER("connections", connections, "connections to the metrics API now"),
 	COUNTER("connections_accepted_total", connections_accepted, "connections accepted"),
 	COUNTER("connections_refused_total", connections_refused, "connections closed for a limit or malformed input"),
@@ -496,6 +516,7 @@ static void count_scraping(const struct module *m, struct counters *c)
 static void count_serving(const struct module *m, struct counters *c)
 {
 	struct km_http_server_stats server = {0};
+	struct agg_token_stats tokens;
 	struct agg_authz_stats authz;
 	struct agg_api_stats api;
 
@@ -510,6 +531,11 @@ static void count_serving(const struct module *m, struct counters *c)
 	c->reviews = authz.reviews_total;
 	c->review_hits = authz.cache_hits_total;
 	c->review_failures = authz.failures_total;
+	agg_tokens_stats(m->tokens, &tokens);
+	c->token_reviews = tokens.reviews_total;
+	c->token_hits = tokens.cache_hits_total;
+	c->token_failures = tokens.failures_total;
+	c->token_limited = tokens.limited_total;
 	if (m->server)
 		km_http_server_stats(m->server, &server);
 	c->connections = server.connections;

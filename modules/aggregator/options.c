@@ -72,6 +72,8 @@ static const struct km_opt rows[] = {
 		.dflt = "X-Remote-Extra-", .doc = "prefixes of the headers that carry more about the user"},
 	{ROW("requestheader-uid-headers", KM_OPT_LIST, requestheader_uid_headers),
 		.doc = "headers that may carry the user's uid; empty: none is believed"},
+	{ROW("authentication-token-webhook-cache-ttl", KM_OPT_DURATION, authentication_token_ttl), .dflt = "10s",
+		.max = 60 * MINUTE, .doc = "how long it is remembered whose a bearer token is, or that it is nobody's"},
 	{ROW("authorization-webhook-cache-authorized-ttl", KM_OPT_DURATION, authorization_authorized_ttl),
 		.dflt = "60s", .max = 60 * MINUTE,
 		.doc = "how long a permission is remembered; longer than the HPA's 15s, so that its polling costs no "

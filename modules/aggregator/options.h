@@ -28,7 +28,7 @@ struct agg_options {
 	const char *requestheader_client_ca_file;
 	struct km_strlist requestheader_allowed_names, requestheader_username_headers, requestheader_group_headers,
 		requestheader_extra_headers_prefix, requestheader_uid_headers;
-	int64_t authorization_authorized_ttl, authorization_unauthorized_ttl; /* ns */
+	int64_t authentication_token_ttl, authorization_authorized_ttl, authorization_unauthorized_ttl; /* ns */
 };
 
 extern const struct km_section agg_section;

@@ -1,43 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * SubjectAccessReviews: one question, one answer; asked a second time when the API server could not be reached or was
- * not well.
- */
+/* SubjectAccessReviews: one question, one answer. */
 #include "kube/review.h"
 
 #include <errno.h>
 
-#include "core/clock.h"
-#include "kube/call.h"
+#include "kube/posting.h"
 
 #define REVIEW_PATH "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-#define REVIEW_DEADLINE \
-	(10 * KM_USEC_PER_SEC) /* of both tries together; metrics-server allows as much (spec metrics-api 5c) */
-#define RETRY_LEAVE (500 * KM_USEC_PER_MSEC) /* less time than this left: a second try is of no use */
 
 struct asking {
-	struct kube_call *call; /* borrowed: it owns this */
-	json_t *body;
-	uint64_t until_us;
-	bool again;
 	void (*fn)(const struct kube_review_result *r, void *arg);
 	void *arg;
 };
 
 /* ---- the question ---- */
-
-/* Sets a member unless value is NULL or "". -EINVAL for what is not UTF-8. */
-static int set(json_t *object, const char *key, const char *value)
-{
-	json_t *text;
-
-	if (!value || !*value)
-		return 0;
-	text = json_string(value);
-	if (!text)
-		return -EINVAL;
-	return json_object_set_new(object, key, text) < 0 ? -ENOMEM : 0;
-}
 
 static int set_list(json_t *object, const char *key, const char *const *values, size_t n)
 {
@@ -63,6 +39,13 @@ static int set_extra(json_t *spec, const struct kube_review *review)
 	return r;
 }
 
+static int set_requirements(json_t *attributes, const char *key, json_t *requirements)
+{
+	if (!requirements)
+		return 0;
+	return json_object_set_new(attributes, key, json_pack("{s:O}", "requirements", requirements)) < 0 ? -ENOMEM : 0;
+}
+
 static int set_attributes(json_t *spec, const struct kube_review *review)
 {
 	json_t *attributes = json_object();
@@ -71,19 +54,23 @@ static int set_attributes(json_t *spec, const struct kube_review *review)
 
 	if (json_object_set_new(spec, key, attributes) < 0)
 		return -ENOMEM;
-	r = set(attributes, "verb", review->verb);
+	r = kube_posting_set(attributes, "verb", review->verb);
 	if (r == 0 && review->path)
-		return set(attributes, "path", review->path);
+		return kube_posting_set(attributes, "path", review->path);
 	if (r == 0)
-		r = set(attributes, "group", review->group);
+		r = kube_posting_set(attributes, "group", review->group);
 	if (r == 0)
-		r = set(attributes, "version", review->version);
+		r = kube_posting_set(attributes, "version", review->version);
 	if (r == 0)
-		r = set(attributes, "resource", review->resource);
+		r = kube_posting_set(attributes, "resource", review->resource);
 	if (r == 0)
-		r = set(attributes, "namespace", review->namespace_);
+		r = kube_posting_set(attributes, "namespace", review->namespace_);
 	if (r == 0)
-		r = set(attributes, "name", review->name);
+		r = kube_posting_set(attributes, "name", review->name);
+	if (r == 0)
+		r = set_requirements(attributes, "fieldSelector", review->field_requirements);
+	if (r == 0)
+		r = set_requirements(attributes, "labelSelector", review->label_requirements);
 	return r;
 }
 
@@ -98,9 +85,9 @@ static int build(const struct kube_review *review, json_t **ret)
 		return -ENOMEM;
 	r = set_attributes(spec, review);
 	if (r == 0)
-		r = set(spec, "user", review->user);
+		r = kube_posting_set(spec, "user", review->user);
 	if (r == 0)
-		r = set(spec, "uid", review->uid);
+		r = kube_posting_set(spec, "uid", review->uid);
 	if (r == 0 && review->n_groups > 0)
 		r = set_list(spec, "groups", review->groups, review->n_groups);
 	if (r == 0 && review->n_extra > 0)
@@ -115,25 +102,18 @@ static int build(const struct kube_review *review, json_t **ret)
 
 /* ---- the answer ---- */
 
-static void asking_free(void *arg)
+static void answered(int error, json_t *status, const char *text, void *arg)
 {
 	struct asking *a = arg;
-
-	json_decref(a->body);
-	free(a);
-}
-
-static void answer(struct asking *a, json_t *status)
-{
 	json_t *allowed = json_object_get(status, "allowed");
 	const char *reason = json_string_value(json_object_get(status, "reason"));
 	const char *trouble = json_string_value(json_object_get(status, "evaluationError"));
-	struct kube_review_result result = {.reason = reason ? reason : "", .text = ""};
+	struct kube_review_result result = {.error = error, .reason = reason ? reason : "", .text = text};
 
-	if (!json_is_boolean(allowed)) {
+	if (error == 0 && !json_is_boolean(allowed)) {
 		result.error = -EBADMSG;
 		result.text = "POST " REVIEW_PATH ": the reply has no status.allowed";
-	} else {
+	} else if (error == 0) {
 		result.allowed = json_is_true(allowed) && !json_is_true(json_object_get(status, "denied"));
 		if (!result.allowed && !*result.reason && trouble)
 			result.reason = trouble;
@@ -141,68 +121,20 @@ static void answer(struct asking *a, json_t *status)
 	a->fn(&result, a->arg);
 }
 
-static void on_done(const struct kube_result *result, void *arg);
-
-/* Whether a second try has been started: after a transport error (also in the middle of a reply) or a 5xx. */
-static bool try_again(struct asking *a, const struct kube_result *result)
-{
-	uint64_t now = km_now_us();
-	const struct kube_request request = {.method = "POST",
-		.path = REVIEW_PATH,
-		.body = a->body,
-		.deadline_us = a->until_us > now ? a->until_us - now : 0,
-		.on_done = on_done,
-		.arg = a};
-
-	if (a->again || (result->status >= 300 && result->status < 500) || now + RETRY_LEAVE > a->until_us)
-		return false;
-	a->again = true;
-	return kube_call_continue(a->call, &request) == 0;
-}
-
-static void on_done(const struct kube_result *result, void *arg)
-{
-	struct asking *a = arg;
-	struct kube_review_result failed = {.reason = ""};
-	json_error_t where;
-	json_t *reply;
-
-	if (result->error != 0) {
-		if (try_again(a, result))
-			return;
-		failed.error = result->error;
-		failed.text = result->text;
-		a->fn(&failed, a->arg);
-		return;
-	}
-	reply = json_loadb(result->body, result->body_len, 0, &where);
-	answer(a, json_object_get(reply, "status"));
-	json_decref(reply);
-}
-
 int kube_review_start(struct kube_client *client, const struct kube_review *review,
 	void (*fn)(const struct kube_review_result *r, void *arg), void *arg, struct kube_call **ret)
 {
 	struct asking *a = calloc(1, sizeof(*a));
-	struct kube_request request = {
-		.method = "POST", .path = REVIEW_PATH, .deadline_us = REVIEW_DEADLINE, .on_done = on_done, .arg = a};
+	json_t *body;
 	int r;
 
 	if (!a)
 		return -ENOMEM;
-	a->fn = fn;
-	a->arg = arg;
-	a->until_us = km_now_us() + REVIEW_DEADLINE;
-	r = build(review, &a->body);
-	if (r == 0) {
-		request.body = a->body;
-		r = kube_request_start(client, &request, &a->call);
-	}
-	if (r < 0) {
-		asking_free(a);
-		return r;
-	}
-	kube_call_on_free(a->call, asking_free, a);
-	*ret = a->call;
-	return 0;
+	*a = (struct asking){.fn = fn, .arg = arg};
+	r = build(review, &body);
+	if (r == 0)
+		r = kube_posting_start(client, REVIEW_PATH, body, answered, a, free, ret);
+	if (r < 0)
+		free(a);
+	return r;
 }

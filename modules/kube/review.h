@@ -22,6 +22,9 @@ struct kube_review {
 	size_t n_extra;
 	const char *verb;
 	const char *group, *version, *resource, *namespace_, *name;
+	/* What the request is narrowed by, as arrays of requirements ({key, operator, values}); NULL where it is not.
+	 * API servers before 1.31 do not look at them. */
+	json_t *field_requirements, *label_requirements;
 	const char *path; /* non-resource request; then resource must be NULL */
 };
 

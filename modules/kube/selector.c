@@ -623,3 +623,44 @@ void kube_selector_text(const struct kube_selector *s, struct km_buf *out)
 		add_text(sorted[i], out);
 	}
 }
+
+/* ---- as a review's requirements ---- */
+
+static int add_review_requirement(json_t *list, const struct requirement *r)
+{
+	static const char *const operators[] = {[OP_EXISTS] = "Exists",
+		[OP_NOT_EXISTS] = "DoesNotExist",
+		[OP_EQUALS] = "In",
+		[OP_NOT_EQUALS] = "NotIn",
+		[OP_IN] = "In",
+		[OP_NOT_IN] = "NotIn",
+		[OP_LESS] = NULL};
+	json_t *o, *values;
+
+	if (!operators[r->op])
+		return 0;
+	o = json_pack("{s:s, s:s}", "key", r->key, "operator", operators[r->op]);
+	if (!o || json_array_append_new(list, o) < 0)
+		return -ENOMEM;
+	if (r->n_values == 0)
+		return 0;
+	values = json_array();
+	if (json_object_set_new(o, "values", values) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->n_values; i++)
+		if (json_array_append_new(values, json_string(r->values[i])) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+json_t *kube_selector_requirements(const struct kube_selector *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < s->n; i++)
+		if (add_review_requirement(list, &s->reqs[i]) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}

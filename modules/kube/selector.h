@@ -26,3 +26,7 @@ bool kube_selector_matches(const struct kube_selector *selector, const struct ku
 /* Appends it as apimachinery's Selector.String() does, for a labelSelector parameter: requirements by key, values
  * sorted; "" for one that selects everything, and for one that selects nothing. */
 void kube_selector_text(const struct kube_selector *selector, struct km_buf *out);
+/* The requirements as a SubjectAccessReview carries them: an array of {key, operator, values} with In, NotIn, Exists
+ * and DoesNotExist. Those it has no word for (gt, lt) are left out, which can only make the question wider. NULL: no
+ * memory. */
+json_t *kube_selector_requirements(const struct kube_selector *selector) _must_check_;

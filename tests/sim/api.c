@@ -245,7 +245,18 @@ static void get(struct sim *sim, struct evhttp_request *req, const struct sim_ta
 
 static bool is_review(const struct sim_target *t)
 {
-	return strcmp(t->group, "authorization.k8s.io") == 0;
+	return strcmp(t->group, "authorization.k8s.io") == 0 || strcmp(t->group, "authentication.k8s.io") == 0;
+}
+
+/* The token "user/NAME" is NAME's, all others nobody's. */
+static json_t *token_status(const json_t *review)
+{
+	const char *token = json_string_value(json_object_get(json_object_get(review, "spec"), "token"));
+
+	if (!token || strncmp(token, "user/", 5) != 0)
+		return json_pack("{s:{}, s:s}", "user", "error", "invalid bearer token");
+	return json_pack("{s:b, s:{s:s, s:[s]}}", "authenticated", true, "user", "username", token + 5, "groups",
+		"system:authenticated");
 }
 
 /* Everything, to those it is for; who asks about himself (SelfSubjectAccessReview) is the daemon. */
@@ -262,14 +273,16 @@ static bool is_allowed(const struct sim *sim, const json_t *review)
 	return true;
 }
 
-static void review(struct sim *sim, struct evhttp_request *req)
+static void review(struct sim *sim, struct evhttp_request *req, const struct sim_target *t)
 {
 	json_t *body = sim_body(req);
 
 	if (!body)
 		return;
 	sim->stats.reviews++;
-	json_object_set_new(body, "status", json_pack("{s:b}", "allowed", is_allowed(sim, body)));
+	json_object_set_new(body, "status",
+		strcmp(t->group, "authentication.k8s.io") == 0 ? token_status(body)
+							       : json_pack("{s:b}", "allowed", is_allowed(sim, body)));
 	sim_reply_json(req, 201, body);
 }
 
@@ -278,7 +291,7 @@ static void serve(struct sim *sim, struct evhttp_request *req, struct sim_target
 	bool reads = evhttp_request_get_command(req) == EVHTTP_REQ_GET;
 
 	if (is_review(t) && !reads)
-		review(sim, req);
+		review(sim, req, t);
 	else if (!t->resource)
 		sim_status(req, 404, "NotFound", "the server could not find the requested resource");
 	else if (!reads)

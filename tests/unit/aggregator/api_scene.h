@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -44,6 +45,7 @@ struct scene {
 	bool nodes_synced, pods_synced;
 	struct agg_view view;
 	struct agg_authn *authn;
+	struct agg_tokens *tokens;
 	struct agg_authz *authz;
 	struct agg_api *api;
 	struct km_http_server *server;
@@ -51,7 +53,13 @@ struct scene {
 	struct km_timer *watchdog;
 	bool stuck;
 	/* the reviewer */
-	enum { REVIEWS_ALLOW, REVIEWS_DENY, REVIEWS_FAIL, REVIEWS_HANG } reviews;
+	enum {
+		REVIEWS_ALLOW,
+		REVIEWS_DENY,
+		REVIEWS_NARROW,
+		REVIEWS_FAIL,
+		REVIEWS_HANG
+	} reviews; /* NARROW: with selectors only */
 	size_t asked;
 	/* what was logged */
 	char logged[16][512];
@@ -263,6 +271,7 @@ static const struct agg_view_ops scene_view_ops = {
 
 struct scene_call {
 	struct scene *s;
+	bool narrow;
 	void (*fn)(const struct kube_review_result *result, void *arg);
 	void *arg;
 };
@@ -273,7 +282,7 @@ static inline void scene_review_done(void *arg)
 	struct kube_review_result result = {
 		.reason = "", .text = "POST /apis/authorization.k8s.io/v1/subjectaccessreviews: refused"};
 
-	result.allowed = c->s->reviews == REVIEWS_ALLOW;
+	result.allowed = c->s->reviews == REVIEWS_ALLOW || (c->s->reviews == REVIEWS_NARROW && c->narrow);
 	result.error = c->s->reviews == REVIEWS_FAIL ? -111 : 0;
 	c->fn(&result, c->arg);
 	free(c);
@@ -290,12 +299,57 @@ static inline int scene_review(void *source, const struct kube_review *review,
 	if (s->reviews == REVIEWS_HANG)
 		return 0;
 	c = malloc(sizeof(*c));
-	*c = (struct scene_call){s, fn, arg};
+	*c = (struct scene_call){s, review->field_requirements || review->label_requirements, fn, arg};
 	km_loop_reap(s->loop, scene_review_done, c);
 	return 0;
 }
 
 static inline void scene_review_cancel(void *source, struct kube_call *call) {}
+
+/*
+ * Tokens: "jane" is hers; "nobody" nobody's; "broken" cannot be judged; "hang" is never judged.
+ */
+struct scene_token_call {
+	char token[32];
+	void (*fn)(const struct kube_token_result *result, void *arg);
+	void *arg;
+};
+
+static inline void scene_token_done(void *arg)
+{
+	struct scene_token_call *c = arg;
+	struct kube_token_result result = {.text = ""};
+	json_t *user = json_pack(
+		"{s:s, s:s, s:[s], s:{s:[s]}}", "username", c->token, "uid", "7", "groups", "dev", "extra", "k", "v");
+
+	if (strcmp(c->token, "broken") == 0) {
+		result.error = -ECONNREFUSED;
+		result.text = "POST /apis/authentication.k8s.io/v1/tokenreviews: refused";
+	} else if (strcmp(c->token, "nobody") != 0) {
+		result.authenticated = true;
+		result.user = user;
+	}
+	c->fn(&result, c->arg);
+	json_decref(user);
+	free(c);
+}
+
+static inline int scene_token_review(void *source, const char *token,
+	void (*fn)(const struct kube_token_result *result, void *arg), void *arg, struct kube_call **ret)
+{
+	struct scene *s = source;
+	struct scene_token_call *c;
+
+	*ret = NULL;
+	if (strcmp(token, "hang") == 0)
+		return 0;
+	c = calloc(1, sizeof(*c));
+	snprintf(c->token, sizeof(c->token), "%s", token);
+	c->fn = fn;
+	c->arg = arg;
+	km_loop_reap(s->loop, scene_token_done, c);
+	return 0;
+}
 
 /* ---- up and down ---- */
 
@@ -356,6 +410,8 @@ static inline void scene_serve(struct scene *s)
 static inline void scene_open_limited(struct scene *s, size_t staged_max)
 {
 	const struct agg_reviewer reviewer = {.start = scene_review, .cancel = scene_review_cancel, .source = s};
+	const struct agg_token_reviewer token_reviewer = {
+		.start = scene_token_review, .cancel = scene_review_cancel, .source = s};
 	struct agg_api_config config = {.view = &s->view, .port = 4443, .staged_max = staged_max};
 
 	*s = (struct scene){.nodes_synced = true, .pods_synced = true};
@@ -372,8 +428,11 @@ static inline void scene_open_limited(struct scene *s, size_t staged_max)
 	s->view = (struct agg_view){.ops = &scene_view_ops, .source = s, .store = s->store};
 	assert_int_equal(agg_authn_new(&s->authn), 0);
 	scene_trust(s, true);
+	assert_int_equal(agg_tokens_new(&token_reviewer, &s->tokens), 0);
+	agg_tokens_configure(s->tokens, 10 * KM_NSEC_PER_SEC);
 	assert_int_equal(agg_authz_new(&reviewer, &s->authz), 0);
 	config.authn = s->authn;
+	config.tokens = s->tokens;
 	config.authz = s->authz;
 	assert_int_equal(agg_api_new(&config, &s->api), 0);
 	scene_serve(s);
@@ -389,6 +448,7 @@ static inline void scene_close(struct scene *s)
 	km_http_server_free(s->server);
 	agg_api_free(s->api);
 	agg_authz_free(s->authz);
+	agg_tokens_free(s->tokens);
 	agg_authn_free(s->authn);
 	agg_store_free(s->store);
 	for (size_t i = 0; i < s->n_nodes; i++)

@@ -23,7 +23,21 @@ static void test_replies(void **state)
 			"\"Unauthorized\","
 			"\"reason\":\"Unauthorized\",\"code\":401}\n"},
 		{"GET", A, "", 2, REVIEWS_ALLOW, 401, NULL, "Unauthorized"},
-		{"GET", A "/nodes", "Authorization: Bearer x\r\n", 0, REVIEWS_ALLOW, 401, NULL, "Unauthorized"},
+		{"GET", A "/nodes", "Authorization: Bearer jane\r\n", 0, REVIEWS_ALLOW, 200, NULL,
+			"\"name\":\"node-00002\""},
+		{"GET", A "/nodes", "Authorization: Bearer jane\r\n", 0, REVIEWS_DENY, 403, NULL,
+			"User \\\"jane\\\" cannot list"},
+		{"GET", A "/nodes", "Authorization: Bearer jane\r\nImpersonate-User: x\r\n", 0, REVIEWS_ALLOW, 403,
+			NULL, "impersonation is not supported here"},
+		{"GET", A "/nodes", "Authorization: Bearer jane\r\n", 2, REVIEWS_ALLOW, 200, NULL,
+			"\"name\":\"node-00002\""},
+		{"GET", A "/nodes", "Authorization: Bearer nobody\r\n", 0, REVIEWS_ALLOW, 401, NULL, "Unauthorized"},
+		{"GET", A "/nodes", "Authorization: Bearer broken\r\n", 0, REVIEWS_ALLOW, 401, NULL, "Unauthorized"},
+		{"GET", A "/nodes", "Authorization: Basic eDp5\r\n", 0, REVIEWS_DENY, 403, NULL,
+			"User \\\"system:anonymous\\\" cannot list"},
+		/* discovery without a review is for those whom the front proxy vouches for */
+		{"GET", A, "Authorization: Bearer jane\r\n", 0, REVIEWS_DENY, 403, NULL,
+			"User \\\"jane\\\" cannot get path"},
 		{"GET", A "/nodes", MASTER "Impersonate-User: x\r\n", 1, REVIEWS_ALLOW, 403,
 			"X-Content-Type-Options: nosniff", "impersonation is not supported here"},
 		{"GET", A "/nodes", MASTER, 0, REVIEWS_DENY, 403, NULL, "User \\\"system:anonymous\\\" cannot list"},
@@ -52,6 +66,16 @@ static void test_replies(void **state)
 		{"GET", "/apis", JANE, 1, REVIEWS_FAIL, 200, NULL, "APIGroupList"},
 		{"GET", "/apis", "", 0, REVIEWS_FAIL, 403, NULL, "cannot get path"},
 		{"GET", "/healthz", "", 0, REVIEWS_FAIL, 200, "X-Content-Type-Options: nosniff", "ok"},
+		/* with selectors, when it is refused without */
+		{"GET", A "/namespaces/ns-00/pods?labelSelector=app%3Dapp-00", JANE, 1, REVIEWS_NARROW, 200, NULL,
+			"app-00-00000-00"},
+		{"GET", A "/nodes?fieldSelector=metadata.name%21%3Dx", JANE, 1, REVIEWS_NARROW, 200, NULL,
+			"node-00000"},
+		{"GET", A "/nodes", JANE, 1, REVIEWS_NARROW, 403, NULL, "cannot list"},
+		{"GET", A "/nodes?labelSelector=a%3D%3D%3D", JANE, 1, REVIEWS_NARROW, 403, NULL, "cannot list"},
+		{"GET", A "/nodes?fieldSelector=frob%3D1", JANE, 1, REVIEWS_NARROW, 403, NULL, "cannot list"},
+		{"GET", A "/nodes?labelSelector=a%3E1", JANE, 1, REVIEWS_DENY, 403, NULL, "cannot list"},
+		{"GET", A "/nodes/node-00000?labelSelector=a", JANE, 1, REVIEWS_NARROW, 403, NULL, "cannot get"},
 		/* what */
 		{"GET", A "/nodes/node-silent", MASTER, 1, REVIEWS_DENY, 404, NULL,
 			"nodemetrics.metrics.k8s.io \\\"node-silent\\\" not "
@@ -270,6 +294,14 @@ static bool until(struct scene *s, bool (*holds)(struct scene *s))
 	return holds(s);
 }
 
+static bool token_waits(struct scene *s)
+{
+	struct agg_token_stats stats;
+
+	agg_tokens_stats(s->tokens, &stats);
+	return stats.waiting == 1;
+}
+
 static bool waits(struct scene *s)
 {
 	struct agg_authz_stats stats;
@@ -311,6 +343,46 @@ static void test_cancelled_while_reviewed(void **state)
 	assert_true(until(&s, waits));
 	scene_close(&s);
 	test_client_reset(&leaving);
+}
+
+static void test_cancelled_while_token_is_reviewed(void **state)
+{
+	struct scene s;
+
+	scene_open(&s);
+	/* a front proxy that names no user, so that the token counts */
+	leave_later(&s, A "/nodes", "Authorization: Bearer hang\r\n");
+	assert_true(until(&s, token_waits));
+	assert_false(nothing_under_way(&s));
+	test_client_reset(&leaving);
+	assert_true(until(&s, nothing_under_way));
+	assert_false(token_waits(&s));
+	/* the review goes on: who comes later waits for the same one; and everything ends meanwhile */
+	leave_later(&s, A "/nodes", "Authorization: Bearer hang\r\n");
+	assert_true(until(&s, token_waits));
+	scene_close(&s);
+	test_client_reset(&leaving);
+}
+
+/* Why a token is refused is logged once, with what is wrong with the certificate beside it. */
+static void test_token_logged(void **state)
+{
+	struct exchange e[3];
+	struct scene s;
+
+	scene_open(&s);
+	for (size_t i = 0; i < 3; i++)
+		e[i] = REQUEST("GET", A "/nodes",
+			i < 2 ? "Authorization: Bearer nobody\r\n" : "Authorization: Bearer broken\r\n",
+			&scene_stranger);
+	ask(&s, e, 3);
+	assert_int_equal(s.n_logged, 2);
+	assert_non_null(strstr(
+		s.logged[0], "the API server does not know this bearer token; client 127.0.0.1: certificate CN=eve"));
+	assert_non_null(strstr(s.logged[1], "bearer tokens cannot be judged: POST /apis/authentication"));
+	for (size_t i = 0; i < 3; i++)
+		test_reply_free(&e[i].reply);
+	scene_close(&s);
 }
 
 static void test_list_changes_under_way(void **state)
@@ -419,6 +491,8 @@ int main(void)
 		cmocka_unit_test(test_first_second),
 		cmocka_unit_test(test_logged_once),
 		cmocka_unit_test(test_cancelled_while_reviewed),
+		cmocka_unit_test(test_cancelled_while_token_is_reviewed),
+		cmocka_unit_test(test_token_logged),
 		cmocka_unit_test(test_list_changes_under_way),
 		cmocka_unit_test(test_list_streamed),
 		cmocka_unit_test(test_node_selector),

@@ -136,8 +136,8 @@ static int headers_of(const void *source, int (*fn)(const char *name, const char
 	return 0;
 }
 
-static int check(struct agg_authn *a, uint64_t connection, int cert, const struct header *headers, int64_t when,
-	struct agg_user **ret, struct km_err *note)
+static int ask(struct agg_authn *a, uint64_t connection, int cert, const struct header *headers, int64_t when,
+	struct agg_user **ret, struct agg_bearer *ret_bearer, struct km_err *note)
 {
 	static const struct header none[] = {{NULL, NULL}};
 	struct agg_peer peer = {
@@ -148,7 +148,18 @@ static int check(struct agg_authn *a, uint64_t connection, int cert, const struc
 		.source = headers ? headers : none,
 	};
 
-	return agg_authn_check(a, &peer, when, ret, note);
+	return agg_authn_check(a, &peer, when, ret, ret_bearer, note);
+}
+
+/* As ask(), of a request without a token. */
+static int check(struct agg_authn *a, uint64_t connection, int cert, const struct header *headers, int64_t when,
+	struct agg_user **ret, struct km_err *note)
+{
+	struct agg_bearer bearer = {0};
+	int r = ask(a, connection, cert, headers, when, ret, &bearer, note);
+
+	assert_null(bearer.token);
+	return r;
 }
 
 /* "name|uid|group,group|key=value,..." and "|proxied" */
@@ -175,7 +186,7 @@ struct request_case {
 	int cert;
 	struct header headers[HEADERS_MAX];
 	int r;
-	const char *user; /* r == 0 */
+	const char *user; /* r == 0; r == 1: the token */
 	const char *note; /* part of the note; "": it is empty */
 };
 
@@ -189,20 +200,23 @@ static void run_cases(const struct config_spec *config, const struct request_cas
 	agg_trust_unref(t);
 	for (size_t i = 0; i < n; i++) {
 		struct agg_user *u = NULL;
+		struct agg_bearer bearer;
 		struct km_err note = {0};
 		char text[1024] = "";
 		int r;
 
 		/* twice: judged, and remembered */
 		for (int pass = 0; pass < 2; pass++) {
-			r = check(a, 100 + i, cases[i].cert, cases[i].headers, time(NULL), &u, &note);
+			r = ask(a, 100 + i, cases[i].cert, cases[i].headers, time(NULL), &u, &bearer, &note);
 			if (r == 0)
 				describe(u, text, sizeof(text));
+			if (r == 1)
+				snprintf(text, sizeof(text), "%.*s", (int)bearer.len, bearer.token);
 			agg_user_unref(u);
 			u = NULL;
 			if (r != cases[i].r)
 				fail_msg("%s: %d (%s)", cases[i].what, r, note.text);
-			if (r == 0 && strcmp(text, cases[i].user) != 0)
+			if (r >= 0 && strcmp(text, cases[i].user) != 0)
 				fail_msg("%s: %s", cases[i].what, text);
 			if (cases[i].note && (*cases[i].note ? !strstr(note.text, cases[i].note) : *note.text != '\0'))
 				fail_msg("%s: note \"%s\"", cases[i].what, note.text);
@@ -266,7 +280,22 @@ static void test_usual(void **state)
 		{"unknown CA is no anonymity", STRANGER, {{0}}, -EACCES, NULL, "client 10.0.0.7: certificate CN=eve"},
 		{"unknown CA with headers", STRANGER, {{"X-Remote-User", "admin"}}, -EACCES, NULL,
 			"x509: certificate signed by unknown authority"},
-		{"token", -1, {{"authorization", "Bearer secret"}}, -EACCES, NULL, "bearer token"},
+		{"token", -1, {{"authorization", "Bearer secret"}}, 1, "secret", ""},
+		{"token: the word in any case, blanks around", -1, {{"Authorization", "  bEARER secret \t"}}, 1,
+			"secret", ""},
+		{"token: the first header counts", -1,
+			{{"Authorization", "Bearer one"}, {"Authorization", "Bearer two"}}, 1, "one", ""},
+		{"token: what follows it is left out", -1, {{"Authorization", "Bearer one two"}}, 1, "one", ""},
+		{"token: none after the word", -1, {{"Authorization", "Bearer"}}, 0, ANONYMOUS, ""},
+		{"token: an empty one", -1, {{"Authorization", "Bearer  x"}}, 0, ANONYMOUS, ""},
+		{"another scheme says nothing", -1, {{"Authorization", "Basic c2VjcmV0"}}, 0, ANONYMOUS, ""},
+		{"token beside a certificate that nobody vouches for", STRANGER, {{"Authorization", "Bearer secret"}},
+			1, "secret", "signed by unknown authority"},
+		{"token beside a front proxy without a user", FRONT, {{"Authorization", "Bearer secret"}}, 1, "secret",
+			"signed by unknown authority"},
+		{"token and a user named by the front proxy", FRONT,
+			{{"X-Remote-User", "j"}, {"Authorization", "Bearer secret"}}, 0,
+			"j||system:authenticated||proxied", ""},
 		{"token beside a certificate", JANE, {{"Authorization", "Bearer secret"}}, 0, JANE_USER, ""},
 		{"impersonation", JANE, {{"Impersonate-User", "admin"}}, -EPERM, NULL, "impersonation"},
 		{"impersonation of a group only", FRONT,

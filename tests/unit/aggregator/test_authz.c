@@ -54,6 +54,12 @@ static int stub_start(void *source, const struct kube_review *q,
 		for (size_t k = 0; k < q->extra[i].n; k++)
 			used += (size_t)snprintf(r->text + used, sizeof(r->text) - used, " %s=%s", q->extra[i].key,
 				q->extra[i].values[k]);
+	if (q->label_requirements) {
+		char *labels = json_dumps(q->label_requirements, JSON_COMPACT);
+
+		snprintf(r->text + used, sizeof(r->text) - used, " labels=%s", labels);
+		free(labels);
+	}
 	*ret = (struct kube_call *)(void *)r;
 	return 0;
 }
@@ -304,6 +310,26 @@ static void test_failure_is_not_remembered(void **state)
 	agg_user_unref(u);
 }
 
+/* Selectors are another question than none, and in the question as it is asked. */
+static void test_selectors(void **state)
+{
+	struct agg_user *u = user("jane", "g", true);
+	struct agg_attributes all = resource("list", "pods", "d", ""), some = all, others = all;
+
+	some.label_requirements = json_loads("[{\"key\": \"app\", \"operator\": \"Exists\"}]", 0, NULL);
+	others.field_requirements = some.label_requirements;
+	assert_int_equal(ask(u, &all), AGG_WAIT);
+	stub_answer(0, 0, false, "no");
+	assert_int_equal(ask(u, &some), AGG_WAIT);
+	assert_non_null(strstr(stub.reviews[1].text, " labels=[{\"key\":\"app\",\"operator\":\"Exists\"}]"));
+	stub_answer(1, 0, true, "");
+	assert_int_equal(ask(u, &some), AGG_ALLOWED);
+	assert_int_equal(ask(u, &all), AGG_DENIED);
+	assert_int_equal(ask(u, &others), AGG_WAIT);
+	json_decref(some.label_requirements);
+	agg_user_unref(u);
+}
+
 static void test_limits(void **state)
 {
 	struct agg_user *anonymous = user(AGG_USER_ANONYMOUS, AGG_GROUP_UNAUTHENTICATED, false),
@@ -409,6 +435,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keys_do_not_collide, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_review_and_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_not_remembered, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_selectors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 		cmocka_unit_test(test_cache_bounds),
 		cmocka_unit_test(test_causes),
