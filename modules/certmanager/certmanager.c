@@ -104,6 +104,7 @@ struct certmanager {
 	struct own_config own;
 	struct km_timer *look;
 	struct renewal *renewal; /* under way, or NULL */
+	bool look_again;         /* as soon as that one has ended */
 	struct counters counters;
 	char problem[KM_ERR_TEXT_MAX];         /* "" while all is well */
 	char told[KM_ROLE_N][KM_ERR_TEXT_MAX]; /* why the last renewal failed, as logged */
@@ -259,6 +260,14 @@ static void renew_work(void *arg)
 	}
 }
 
+/* Somebody may also have put another pair there. */
+static bool differs(const struct certmanager *m, enum km_identity_role role, const struct km_identity *id)
+{
+	const struct km_identity *current = m->ctx->identities->current[role];
+
+	return !current || strcmp(current->fingerprint, id->fingerprint) != 0;
+}
+
 static void renew_done(void *arg)
 {
 	struct renewal *n = arg;
@@ -267,7 +276,8 @@ static void renew_done(void *arg)
 	if (m) {
 		m->renewal = NULL;
 		m->problem[0] = '\0';
-		km_timer_set(m->look, LOOK_US);
+		km_timer_set(m->look, m->look_again ? 0 : LOOK_US);
+		m->look_again = false;
 	}
 	for (enum km_identity_role role = 0; role < KM_ROLE_N; role++) {
 		if (m && n->role[role].error != 0) {
@@ -276,9 +286,9 @@ static void renew_done(void *arg)
 		} else if (m) {
 			m->told[role][0] = '\0';
 		}
-		if (m && n->role[role].id && n->role[role].created) {
+		if (m && n->role[role].id && differs(m, role, n->role[role].id)) {
 			m->counters.renewals_total++;
-			settle(m, role, n->role[role].id, true);
+			settle(m, role, n->role[role].id, n->role[role].created);
 		}
 		km_identity_unref(n->role[role].id);
 	}
@@ -301,6 +311,22 @@ static void look(void *arg)
 		free(n);
 	}
 	km_timer_set(m->look, LOOK_US);
+}
+
+static int reload_prepare(void *self, const struct km_config *config, struct km_err *err)
+{
+	return 0; /* the section's options count at the next start */
+}
+
+/* Files may have been put there or taken away: looked at now, not within the hour. */
+static void reload_commit(void *self)
+{
+	struct certmanager *m = KM_CAST(struct certmanager, self, CERTMANAGER_MAGIC);
+
+	if (m->renewal)
+		m->look_again = true;
+	else
+		km_timer_set(m->look, 0);
 }
 
 static void fini(void *self)
@@ -335,6 +361,8 @@ const struct km_module certmanager_module = {
 	.n_counters = KM_ARRAY_LEN(counter_rows),
 	.init = init,
 	.start = start,
+	.reload_prepare = reload_prepare,
+	.reload_commit = reload_commit,
 	.fini = fini,
 	.health = health,
 	.counters_base = counters_base,

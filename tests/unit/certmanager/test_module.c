@@ -4,6 +4,7 @@
 #include "certmanager/certmanager.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "certmanager/keeper.h"
 #include "core/clock.h"
@@ -20,6 +21,8 @@ struct scene {
 	struct km_identity_hub hub;
 	struct km_context ctx;
 	void *self;
+	struct km_timer *poll;
+	uint64_t renewals_wanted, deadline_us;
 	char logged[4096];
 };
 
@@ -185,6 +188,53 @@ static void test_cannot_renew(void **state)
 	km_clock_set_virtual(NULL);
 }
 
+static void stop_when_settled(void *arg)
+{
+	struct scene *s = arg;
+
+	if (counter(s, "certificate_renewals_total") < s->renewals_wanted && km_now_us() < s->deadline_us)
+		km_timer_set(s->poll, 1000);
+	else
+		km_loop_stop(s->loop);
+}
+
+/* Runs the loop until so many renewals have been seen. */
+static void until_renewals(struct scene *s, uint64_t n)
+{
+	s->renewals_wanted = n;
+	s->deadline_us = km_now_us() + 20 * KM_USEC_PER_SEC;
+	assert_int_equal(km_timer_new(s->loop, stop_when_settled, s, &s->poll), 0);
+	km_timer_set(s->poll, 0);
+	assert_int_equal(km_loop_run(s->loop), 0);
+	km_timer_free(s->poll);
+	assert_int_equal(counter(s, "certificate_renewals_total"), n);
+}
+
+/* A reload looks at once: a pair that was taken away is made anew and published; nothing else is touched. */
+static void test_reload(void **state)
+{
+	char first[KM_FINGERPRINT_MAX], path[512];
+	struct scene s;
+	struct km_err err = {0};
+
+	begin(&s, "");
+	s.ctx.kubeconfig_given = true;
+	start(&s);
+	for (uint64_t i = 1; i <= 2; i++) {
+		snprintf(first, sizeof(first), "%s", s.hub.current[KM_ROLE_SERVING]->fingerprint);
+		for (int key = 0; key < 2; key++) {
+			snprintf(path, sizeof(path), "%s/kmetricsd-serving%s.pem", s.f.state_dir, key ? "-key" : "");
+			assert_int_equal(unlink(path), 0);
+		}
+		assert_int_equal(certmanager_module.reload_prepare(s.self, s.config, &err), 0);
+		certmanager_module.reload_commit(s.self);
+		until_renewals(&s, i);
+		assert_string_not_equal(first, s.hub.current[KM_ROLE_SERVING]->fingerprint);
+	}
+	assert_int_equal(counter(&s, "certificates_adopted_total"), 3);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +242,7 @@ int main(void)
 		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_given),
 		cmocka_unit_test(test_cannot_renew),
+		cmocka_unit_test(test_reload),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
