@@ -415,6 +415,7 @@ static void answer_figures(struct request *q, const struct agg_accept *accept)
 		agg_reply_bad_request(q->http, err.text, q->pretty);
 		return;
 	}
+	q->api->stats.protobuf_total += accept->media == AGG_MEDIA_PROTOBUF;
 	if (q->route.place == AGG_PLACE_NODES || q->route.place == AGG_PLACE_PODS)
 		answer_list(q, &query);
 	else

@@ -42,7 +42,7 @@ void agg_api_handle(struct km_http_req *req, void *api);
 void agg_api_health(const struct agg_api *api, struct agg_health_state *ret);
 
 struct agg_api_stats {
-	uint64_t requests_total, unauthorized_total, forbidden_total, refused_total, errors_total;
+	uint64_t requests_total, protobuf_total, unauthorized_total, forbidden_total, refused_total, errors_total;
 	size_t under_way;
 };
 void agg_api_stats(const struct agg_api *api, struct agg_api_stats *ret);

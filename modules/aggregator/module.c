@@ -25,7 +25,7 @@
 struct counters {
 	uint64_t scrapes, scrape_failures, fallbacks, scraped_bytes, pins_made, pins_refused;
 	uint64_t sample_nodes, sample_containers, lines, lines_skipped, stale_dropped, counter_resets, duplicate_pods;
-	uint64_t requests, unauthorized, forbidden, refused, errors, under_way;
+	uint64_t requests, protobuf, unauthorized, forbidden, refused, errors, under_way;
 	uint64_t reviews, review_hits, review_failures;
 	uint64_t token_reviews, token_hits, token_failures, token_limited;
 	uint64_t connections, connections_accepted, connections_refused;
@@ -473,6 +473,7 @@ static const struct km_counter counter_rows[] = {
 	COUNTER("counter_resets_total", counter_resets, "CPU counters that went back"),
 	COUNTER("duplicate_pods_total", duplicate_pods, "pods reported by two nodes"),
 	COUNTER("api_requests_total", requests, "requests to the metrics API"),
+	COUNTER("api_protobuf_requests_total", protobuf, "of these, for figures in protobuf"),
 	COUNTER("api_unauthorized_total", unauthorized, "of these, answered 401"),
 	COUNTER("api_forbidden_total", forbidden, "of these, answered 403"),
 	COUNTER("api_refused_total", refused, "of these, answered 429"),
@@ -522,6 +523,7 @@ static void count_serving(const struct module *m, struct counters *c)
 
 	agg_api_stats(m->api, &api);
 	c->requests = api.requests_total;
+	c->protobuf = api.protobuf_total;
 	c->unauthorized = api.unauthorized_total;
 	c->forbidden = api.forbidden_total;
 	c->refused = api.refused_total;

@@ -6,8 +6,8 @@
 
 static const char *const v1[] = {"v1", NULL};
 
-static const char *const groups[] = {"apps", "autoscaling", "authorization.k8s.io", "coordination.k8s.io",
-	"discovery.k8s.io", "apiregistration.k8s.io", "rbac.authorization.k8s.io"};
+static const char *const groups[] = {"apps", "authentication.k8s.io", "autoscaling", "authorization.k8s.io",
+	"coordination.k8s.io", "discovery.k8s.io", "apiregistration.k8s.io", "rbac.authorization.k8s.io"};
 
 static const char *const *versions_of(const struct sim *sim, const char *group)
 {

@@ -13,6 +13,13 @@ inside python3 "$here/lib/agree.py" --kubelet https://10.99.0.1:10250 --ca "$ssl
 k top nodes
 k top nodes | grep -cE '^node1 +[0-9]+m +[0-9]+% +[0-9]+Mi'
 k top pods -l app=truth --containers
+[ "$(k top pods -l app=truth --containers --no-headers | awk '{ print $2 }' | sort -u)" = burn ] || fail "top pods --containers names not the container"
+# --sort-by: the busiest first
+sorted() { k top pods -A --no-headers --sort-by="$1" | awk -v column="$2" '{ sub(/m|Mi/, "", $column); print $column }'; }
+for by in cpu:3 memory:4; do
+	sorted "${by%:*}" "${by#*:}" >"$LAB/sorted"
+	[ -s "$LAB/sorted" ] && sort -rn "$LAB/sorted" | cmp - "$LAB/sorted" || fail "top pods --sort-by=${by%:*}"
+done
 [ "$(k top pods -l app=truth --no-headers | wc -l)" = 2 ] || fail "top pods -l shows not both"
 [ "$(k top pods -A --no-headers | grep -c truth)" = 2 ] || fail "top pods -A shows not both"
 k get podmetrics -l app=truth

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# The in-tree HPA controller scales a real busy Deployment 1 -> several -> 1 on our metrics.
+# The in-tree HPA controller scales a real busy Deployment 1 -> several -> 1 on our metrics, which it asks for in protobuf.
 set -euo pipefail
 . "$(dirname "$0")/../lib/common.sh"
+
+protobuf() { kmetricsd status -o json --config "$ini" | jq '.modules[] | select(.name == "aggregator") | .counters.api_protobuf_requests_total'; }
+before=$(protobuf)
 
 burn hpa 1 "5 16"
 wait_for 90 "one pod runs" has_ready_pods hpa 1
@@ -18,5 +21,7 @@ load hpa "1 16"
 one() { [ "$(replicas)" = 1 ]; }
 wait_for 180 "scaled down to one" one
 k describe hpa hpa | tail -n 12
+echo "requests in protobuf: $before before, $(protobuf) now"
+[ "$(protobuf)" -gt "$before" ] || fail "the in-tree controller did not ask in protobuf"
 k delete hpa hpa
 unburn hpa
