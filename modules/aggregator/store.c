@@ -1,94 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * How it is laid out. A node has its containers in the order in which the kubelet lists them, so that the usual scrape
- * finds the container of each line where it stood last time: no hash look-up, no allocation. A line that is not where
- * it is expected goes by its pod: pod (in a map, by namespace and name) -> the report of this node -> container. Names
- * are interned once, when a container is first seen.
- *
- * While a scrape is read, its figures stand in one array for the whole store, by the container's place in its node's
- * order; commit takes them into the containers, abort forgets them. Nothing costs more than what one kubelet has
- * reported.
- */
-#include "aggregator/store.h"
+/* Filling: nodes, reports and containers come and go with what kubelets report; see store_private.h. */
+#include "aggregator/store_private.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "core/clock.h"
-#include "core/map.h"
 
 #define ORDER_FIRST 32 /* places of a new node */
 /* A node's containers of the last scrape and those of the scrape under way stand side by side until it is committed. */
 #define ORDER_MAX   (2 * AGG_CONTAINERS_PER_NODE_MAX)
-
-struct container {
-	struct container *next; /* in its report */
-	struct report *report;
-	const char *name; /* interned */
-	struct agg_pair pair;
-	uint32_t index;  /* in its node's order */
-	uint32_t gauges; /* place in the store's table, 0: none */
-};
-
-/* A pod as one node reports it. */
-struct report {
-	struct report *next; /* of the same pod */
-	struct pod *pod;
-	struct node *node;
-	struct container *first;
-	unsigned n;
-};
-
-struct pod_key {
-	const char *namespace_, *name; /* interned */
-};
-
-struct pod {
-	struct pod_key key; /* one reference each */
-	struct report *first;
-};
-
-struct node {
-	const char *name; /* interned */
-	struct agg_pair pair;
-	struct agg_gauges gauges;
-	int64_t storage_ns;       /* wall clock of when its storage was told, 0: never */
-	struct container **order; /* owned, with the containers */
-	uint32_t n, cap;
-	int64_t committed_ns; /* wall clock of the last good scrape, 0: none */
-};
-
-struct incoming {
-	struct agg_point point;
-	uint64_t swap_bytes; /* or AGG_ABSENT */
-	uint32_t turn;       /* the how-manieth container of this scrape, from 1; 0: not seen */
-};
-
-struct agg_store {
-	struct km_interner *in;
-	struct km_map nodes; /* name's pointer -> node */
-	struct km_map pods;  /* pod_key -> pod */
-	int64_t max_age_ns, max_window_ns;
-	size_t n_containers;
-	struct agg_gauge_table gauges; /* of containers */
-	struct agg_store_stats stats;
-
-	struct node *storing; /* whose storage is being read */
-	bool stored;          /* something of it has come */
-
-	/* the scrape under way */
-	struct node *filling;
-	struct agg_point node_point;
-	uint64_t node_swap_bytes;                /* or AGG_ABSENT */
-	struct incoming *incoming;               /* owned; by place in the node's order */
-	struct container **sorted;               /* owned; scratch of the same size */
-	uint32_t room;                           /* of both */
-	uint32_t n_known;                        /* of the node's order, before this scrape added to it */
-	uint32_t turns;                          /* containers seen */
-	bool disordered;                         /* they did not come in the known order */
-	size_t refused;                          /* lines beyond a limit */
-	uint32_t expected[AGG_SCRAPE_ERROR + 1]; /* per series: the place of the next line's container */
-};
 
 int agg_store_new(struct km_interner *in, struct agg_store **ret)
 {
@@ -110,11 +30,6 @@ void agg_store_configure(struct agg_store *s, int64_t max_age_ns)
 }
 
 /* ---- containers, reports and pods come and go ---- */
-
-static struct pod *find_pod(const struct agg_store *s, const struct pod_key *key)
-{
-	return key->namespace_ && key->name ? km_map_get(&s->pods, key, sizeof(*key)) : NULL;
-}
 
 static struct report *report_of(const struct pod *p, const struct node *n)
 {
@@ -189,7 +104,7 @@ static struct report *need_report(struct agg_store *s, const struct agg_line *li
 		.namespace_ = km_intern_find(s->in, line->namespace_, line->namespace_len),
 		.name = km_intern_find(s->in, line->pod, line->pod_len),
 	};
-	struct pod *p = find_pod(s, &key);
+	struct pod *p = store_find_pod(s, &key);
 	struct report *r = report_of(p, s->filling);
 
 	if (r)
@@ -247,13 +162,6 @@ void agg_store_free(struct agg_store *s)
 	free(s);
 }
 
-static struct node *find_node(const struct agg_store *s, const char *name)
-{
-	const char *interned = km_intern_find(s->in, name, strlen(name));
-
-	return interned ? km_map_get(&s->nodes, &interned, sizeof(interned)) : NULL;
-}
-
 static struct node *new_node(struct agg_store *s, const char *name)
 {
 	struct node *n = calloc(1, sizeof(*n));
@@ -271,7 +179,7 @@ static struct node *new_node(struct agg_store *s, const char *name)
 
 void agg_store_forget_node(struct agg_store *s, const char *name)
 {
-	struct node *n = find_node(s, name);
+	struct node *n = store_find_node(s, name);
 
 	if (!n)
 		return;
@@ -316,7 +224,7 @@ static const struct incoming not_seen = {.swap_bytes = AGG_ABSENT};
 
 int agg_store_begin(struct agg_store *s, const char *name)
 {
-	struct node *n = find_node(s, name);
+	struct node *n = store_find_node(s, name);
 
 	assert(!s->filling);
 	if ((!n && !(n = new_node(s, name))) || make_room(s, n) < 0)
@@ -406,7 +314,7 @@ static bool is_of(const struct container *c, const struct agg_line *line)
 }
 
 /* The container of a line: the expected one, else by name, else a new one. */
-static struct container *container_of(struct agg_store *s, const struct agg_line *line)
+struct container *store_container_of(struct agg_store *s, const struct agg_line *line)
 {
 	const struct node *n = s->filling;
 	uint32_t *expected = &s->expected[line->series];
@@ -423,8 +331,7 @@ static struct container *container_of(struct agg_store *s, const struct agg_line
 	return c;
 }
 
-/* False when the scrape has had its share of containers. */
-static bool note_seen(struct agg_store *s, uint32_t index)
+bool store_note_seen(struct agg_store *s, uint32_t index)
 {
 	struct incoming *in = &s->incoming[index];
 
@@ -483,8 +390,8 @@ void agg_store_line(const struct agg_line *line, void *store)
 		set(&s->node_point, &s->node_swap_bytes, line);
 		return;
 	}
-	c = container_of(s, line);
-	if (c && note_seen(s, c->index))
+	c = store_container_of(s, line);
+	if (c && store_note_seen(s, c->index))
 		set(&s->incoming[c->index].point, &s->incoming[c->index].swap_bytes, line);
 	else
 		s->stats.lines_skipped_total++;
@@ -574,7 +481,7 @@ static void set_storage(struct agg_store *s, struct container *c, uint64_t bytes
 int agg_store_storage_begin(struct agg_store *s, const char *name)
 {
 	assert(!s->filling);
-	s->storing = find_node(s, name);
+	s->storing = store_find_node(s, name);
 	s->stored = false;
 	return s->storing ? 0 : -ENOENT;
 }
@@ -593,7 +500,7 @@ static struct container *known_container(struct agg_store *s, const struct agg_l
 		.name = km_intern_find(s->in, line->pod, line->pod_len),
 	};
 	const char *name = km_intern_find(s->in, line->container, line->container_len);
-	const struct report *r = report_of(find_pod(s, &key), s->storing);
+	const struct report *r = report_of(store_find_pod(s, &key), s->storing);
 	struct container *c = r && name ? r->first : NULL;
 
 	while (c && c->name != name)
@@ -621,161 +528,4 @@ void agg_store_storage_commit(struct agg_store *s, int64_t now_ns)
 		forget_storage(s, s->storing);
 	s->storing->storage_ns = now_ns;
 	s->storing = NULL;
-}
-
-/* ---- reading ---- */
-
-/* Storage is looked at less often than the rest, and its age is its own. */
-static struct agg_gauges honest(const struct node *n, struct agg_gauges g, int64_t now_ns)
-{
-	if (now_ns - n->storage_ns > AGG_STORAGE_MAX_AGE_NS)
-		g.storage_bytes = AGG_ABSENT;
-	return g;
-}
-
-/*
- * 0 and the usage; -ENOENT when there is none that is honest at now. A figure's age counts from the scrape that saw it
- * last: kubelets take samples every 10-15 s and repeat them in between, so that with a short metric-resolution the
- * sample is older than the scrapes. The second limit is for a kubelet that repeats without end. A clock of ours that
- * went back makes ages negative: then nothing is known of them.
- */
-static int usage_of(const struct agg_store *s, const struct node *n, const struct agg_pair *pair, int64_t now_ns,
-	struct agg_usage *ret)
-{
-	int64_t age = now_ns - n->committed_ns;
-
-	if (n->committed_ns == 0 || age > s->max_age_ns || age < -s->max_age_ns ||
-		now_ns - pair->dated_ns > s->max_age_ns + AGG_REPEATED_MAX_NS)
-		return -ENOENT;
-	return agg_pair_usage(pair, s->max_window_ns, ret);
-}
-
-int agg_store_node(struct agg_store *s, const char *name, int64_t now_ns, struct agg_usage *ret)
-{
-	const struct node *n = find_node(s, name);
-
-	if (!n || usage_of(s, n, &n->pair, now_ns, ret) < 0)
-		return -ENOENT;
-	ret->more = honest(n, n->gauges, now_ns);
-	return 0;
-}
-
-static const struct report *newest_report(const struct pod *p)
-{
-	const struct report *newest = NULL;
-	int64_t newest_ns = INT64_MIN;
-
-	for (const struct report *r = p->first; r; r = r->next)
-		for (const struct container *c = r->first; c; c = c->next)
-			if (c->pair.dated_ns > newest_ns) {
-				newest = r;
-				newest_ns = c->pair.dated_ns;
-			}
-	return newest;
-}
-
-/* By place among names; those that are not there come last, by name, so that every reply has the same order. */
-static bool comes_before(
-	const struct agg_container_usage *a, size_t place_a, const struct agg_container_usage *b, size_t place_b)
-{
-	return place_a != place_b ? place_a < place_b : strcmp(a->name, b->name) < 0;
-}
-
-static size_t place_of(const char *name, const char *const *names, size_t n)
-{
-	size_t i = 0;
-
-	while (i < n && names[i] != name)
-		i++;
-	return i;
-}
-
-/* By the node's name: there is hardly ever more than one report, so that this is cheaper than to find the node. */
-static const struct report *report_from(const struct pod *p, const char *node)
-{
-	const struct report *r = p->first;
-
-	while (r && strcmp(r->node->name, node) != 0)
-		r = r->next;
-	return r;
-}
-
-size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *pod, const char *node,
-	const char *const *names, size_t n, int64_t now_ns, struct agg_container_usage *out, size_t max)
-{
-	const struct pod_key key = {
-		.namespace_ = km_intern_find(s->in, namespace_, strlen(namespace_)),
-		.name = km_intern_find(s->in, pod, strlen(pod)),
-	};
-	uint32_t places[AGG_CONTAINERS_PER_POD_MAX];
-	const struct pod *p = find_pod(s, &key);
-	const struct report *r;
-	size_t found = 0;
-
-	if (!p)
-		return 0;
-	r = node ? report_from(p, node) : newest_report(p);
-	max = KM_MIN(max, (size_t)AGG_CONTAINERS_PER_POD_MAX);
-	for (const struct container *c = r ? r->first : NULL; c; c = c->next) {
-		struct agg_container_usage one = {.name = c->name};
-		size_t place = place_of(c->name, names, n), at;
-
-		if (usage_of(s, r->node, &c->pair, now_ns, &one.usage) < 0)
-			return 0;
-		if (found == max)
-			continue;
-		one.usage.more = honest(r->node, agg_gauges_get(&s->gauges, c->gauges), now_ns);
-		for (at = found++; at > 0 && comes_before(&one, place, &out[at - 1], places[at - 1]); at--) {
-			out[at] = out[at - 1];
-			places[at] = places[at - 1];
-		}
-		out[at] = one;
-		places[at] = (uint32_t)place;
-	}
-	return found;
-}
-
-int agg_pod_name_compare(const struct agg_pod_name *a, const struct agg_pod_name *b)
-{
-	int order = strcmp(a->namespace_, b->namespace_);
-
-	return order ? order : strcmp(a->name, b->name);
-}
-
-static int compare_pod_names(const void *a, const void *b)
-{
-	return agg_pod_name_compare(a, b);
-}
-
-ssize_t agg_store_pods_of(const struct agg_store *s, const char *name, struct agg_pod_name **ret)
-{
-	const struct node *n = find_node(s, name);
-	const struct report *last = NULL;
-	struct agg_pod_name *names;
-	size_t found = 0, kept = 0;
-
-	names = calloc(n && n->n ? n->n : 1, sizeof(*names));
-	if (!names)
-		return -ENOMEM;
-	for (size_t i = 0; n && i < n->n; i++) { /* a pod's containers mostly stand together */
-		const struct report *r = n->order[i]->report;
-
-		if (r != last)
-			names[found++] = (struct agg_pod_name){r->pod->key.namespace_, r->pod->key.name};
-		last = r;
-	}
-	qsort(names, found, sizeof(*names), compare_pod_names);
-	for (size_t i = 0; i < found; i++) /* interned: the same pod has the same pointers */
-		if (kept == 0 || names[kept - 1].name != names[i].name ||
-			names[kept - 1].namespace_ != names[i].namespace_)
-			names[kept++] = names[i];
-	*ret = names;
-	return (ssize_t)kept;
-}
-
-void agg_store_stats(const struct agg_store *s, struct agg_store_stats *ret)
-{
-	*ret = s->stats;
-	ret->nodes = s->nodes.count;
-	ret->containers = s->n_containers;
 }
