@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "aggregator/api.h"
+#include "aggregator/samples_file.h"
 #include "aggregator/scraper.h"
 #include "aggregator/settings.h"
 #include "aggregator/usage.h"
@@ -20,6 +21,7 @@
 
 #define MODULE_MAGIC      0x41474752u
 #define MAX_AGE_HALVES    5 /* a sample is served until it is 5/2 metric-resolutions old (DESIGN 5) */
+#define SAVED_EVERY       2 /* metric-resolutions; less than the above */
 #define DRAIN_DEADLINE_US (10 * KM_USEC_PER_SEC)
 
 struct counters {
@@ -39,6 +41,7 @@ struct module {
 	STACK_OF(X509) *configmap_roots; /* owned: the ConfigMap's client CA, while there are no cluster_roots */
 	STACK_OF(X509) *no_roots;        /* owned, empty: trusts nobody, where NULL would mean the system's */
 	struct agg_store *store;
+	struct agg_samples_file *samples;
 	struct agg_scraper *scraper;
 	struct agg_view view;
 	struct agg_authn *authn;
@@ -77,6 +80,9 @@ static void configure_store(struct module *m)
 	int64_t resolution = m->now->options->metric_resolution;
 
 	agg_store_configure(m->store, resolution * MAX_AGE_HALVES / 2);
+	/* a file this old is of use after a crash, since what is in it is still served */
+	if (m->samples)
+		agg_samples_file_configure(m->samples, (uint64_t)(resolution / 1000) * SAVED_EVERY);
 }
 
 /* The scraper learns of new options, trust or identity; it keeps copies, and if it cannot take them it goes on with the
@@ -258,6 +264,7 @@ static void module_fini(void *self)
 	agg_tokens_free(m->tokens);
 	agg_authn_free(m->authn);
 	agg_scraper_free(m->scraper);
+	agg_samples_file_free(m->samples);
 	agg_store_free(m->store);
 	agg_settings_free(m->now);
 	agg_settings_free(m->next);
@@ -334,6 +341,9 @@ static int module_init(struct km_context *ctx, void **ret_self, struct km_err *e
 	if ((r = make_parts(m)) < 0)
 		return km_fail(err, r, "out of memory");
 	apply_settings(m);
+	if ((r = agg_samples_file_new(ctx->loop, ctx->state_dir, m->store, &m->samples, err)) < 0)
+		return r;
+	configure_store(m);
 	*ret_self = KM_TAKE(m);
 	return 0;
 }

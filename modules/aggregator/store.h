@@ -8,6 +8,8 @@
 #pragma once
 
 #include "aggregator/point.h"
+#include "core/buf.h"
+#include "core/err.h"
 #include "core/intern.h"
 
 #define AGG_CONTAINERS_PER_NODE_MAX 16384
@@ -73,6 +75,22 @@ struct agg_pod_name {
 };
 ssize_t agg_store_pods_of(const struct agg_store *s, const char *node, struct agg_pod_name **ret) _must_check_;
 int agg_pod_name_compare(const struct agg_pod_name *a, const struct agg_pod_name *b); /* as strcmp */
+
+/* ---- across a restart: the points, not the gauges, node by node as bytes of a form of our own (little-endian) ---- */
+/* Appends the names of the nodes there are, each with a NUL behind it. For saving in slices: a node that goes meanwhile
+ * is left out, one that comes is not in it. */
+void agg_store_node_names(const struct agg_store *s, struct km_buf *out);
+/* Appends a node's samples. Nothing when it is not there or has never been scraped well. O(what it runs). */
+void agg_store_save(const struct agg_store *s, const char *node, struct km_buf *out);
+/*
+ * Takes what agg_store_save appended into a store that is empty. Nodes whose samples are too old to be of any use, or
+ * of the future, are left out. Either all is well formed, or -EBADMSG and err, and nothing was taken in; or -ENOMEM
+ * with a part of it taken in. *ret_nodes: how many.
+ */
+int agg_store_restore(struct agg_store *s, const void *data, size_t len, int64_t now_ns, size_t *ret_nodes,
+	struct km_err *err) _must_check_;
+/* Nodes of which nothing is of use any more, because no scrape has succeeded for so long, are forgotten. */
+void agg_store_forget_old(struct agg_store *s, int64_t now_ns);
 
 struct agg_store_stats {
 	size_t nodes, containers;

@@ -167,6 +167,67 @@ int km_file_create_atomic(
 	return write_file(path, data, len, mode, uid, gid, false, err);
 }
 
+/* ---- in pieces ---- */
+
+static int temporary_of(const struct km_file_stream *f, char *ret, size_t size)
+{
+	return snprintf(ret, size, "%s.new", f->path) < (int)size ? 0 : -ENAMETOOLONG;
+}
+
+static int stream_failed(struct km_file_stream *f, int r, struct km_err *err)
+{
+	return km_fail(err, r, "%s: cannot be written: %s", f->path, strerror(-r));
+}
+
+int km_file_stream_open(struct km_file_stream *f, const char *path, struct km_err *err)
+{
+	char temporary[PATH_MAX];
+
+	*f = (struct km_file_stream){.fd = -1, .path = strdup(path)};
+	if (!f->path)
+		return km_fail(err, -ENOMEM, "%s: out of memory", path);
+	if (temporary_of(f, temporary, sizeof(temporary)) < 0)
+		return stream_failed(f, -ENAMETOOLONG, err);
+	if (unlink(temporary) < 0 && errno != ENOENT)
+		return stream_failed(f, -errno, err);
+	f->fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return f->fd < 0 ? stream_failed(f, -errno, err) : 0;
+}
+
+int km_file_stream_add(struct km_file_stream *f, const void *data, size_t len, struct km_err *err)
+{
+	int r = write_all(f->fd, data, len);
+
+	return r < 0 ? stream_failed(f, r, err) : 0;
+}
+
+int km_file_stream_commit(struct km_file_stream *f, struct km_err *err)
+{
+	char temporary[PATH_MAX];
+	int r = temporary_of(f, temporary, sizeof(temporary));
+
+	if (r < 0 || fsync(f->fd) < 0 || rename(temporary, f->path) < 0)
+		return stream_failed(f, r < 0 ? r : -errno, err);
+	closep(&f->fd);
+	f->fd = -1; /* there is no temporary file any more */
+	r = sync_folder(f->path);
+	return r < 0 ? km_fail(err, r, "%s: written, but its folder could not be synced: %s", f->path, strerror(-r))
+		     : 0;
+}
+
+void km_file_stream_abort(struct km_file_stream *f)
+{
+	char temporary[PATH_MAX];
+
+	if (f->path && f->fd >= 0) {
+		close(f->fd);
+		if (temporary_of(f, temporary, sizeof(temporary)) == 0)
+			unlink(temporary);
+	}
+	free(f->path);
+	*f = (struct km_file_stream){.fd = -1};
+}
+
 int km_mkdir_p(const char *path, mode_t mode, struct km_err *err)
 {
 	char part[PATH_MAX];

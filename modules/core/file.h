@@ -29,5 +29,19 @@ int km_file_write_atomic(const char *path, const void *data, size_t len, mode_t 
 int km_file_create_atomic(const char *path, const void *data, size_t len, mode_t mode, uid_t uid, gid_t gid,
 	struct km_err *err) _must_check_;
 
+/*
+ * The same in pieces, for what is too large to be in memory twice: open, any number of adds, then commit or abort
+ * (which is fine after a failure and after commit). The temporary file is PATH.new, mode 0600, and replaces one that a
+ * killed process has left: one writer a path.
+ */
+struct km_file_stream {
+	char *path; /* owned; NULL: not open */
+	int fd;
+};
+int km_file_stream_open(struct km_file_stream *f, const char *path, struct km_err *err) _must_check_;
+int km_file_stream_add(struct km_file_stream *f, const void *data, size_t len, struct km_err *err) _must_check_;
+int km_file_stream_commit(struct km_file_stream *f, struct km_err *err) _must_check_; /* to disk, then into place */
+void km_file_stream_abort(struct km_file_stream *f);
+
 /* Makes a folder and its missing parents (mode for those made). 0 also when it exists. */
 int km_mkdir_p(const char *path, mode_t mode, struct km_err *err) _must_check_;

@@ -179,9 +179,10 @@ class Daemon:
 
     def __init__(self, run, binary, ini, wrapper=(), **env):
         self.run, self.binary, self.ini = run, binary, ini
+        before = run.log('kmetricsd').count('is ready')
         self.child = run.start('kmetricsd', [*wrapper, binary, 'run', '--config', ini], **env)
         self.pid = self.child.pid
-        run.wait_for('the daemon is ready', lambda: 'is ready' in run.log('kmetricsd'), 30)
+        run.wait_for('the daemon is ready', lambda: run.log('kmetricsd').count('is ready') > before, 30)
 
     def status(self):
         out = subprocess.run([self.binary, 'status', '-o', 'json', '--config', self.ini], capture_output=True, text=True)
@@ -214,6 +215,12 @@ class Daemon:
         status = self.run.stop(self.child)
         if status != 0:
             raise Failed(f'the daemon ended with status {status}')
+
+    def kill(self):
+        """SIGKILL, as the kernel's out-of-memory killer does it."""
+        self.child.kill()
+        self.child.wait()
+        self.run.children.remove(self.child)
 
 
 class Simulator:

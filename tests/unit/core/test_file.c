@@ -216,6 +216,44 @@ static void creating_never_replaces(void **state)
 	assert_int_equal(entries(), 2);
 }
 
+static void streams_replace_whole(void **state)
+{
+	struct km_err err = {0};
+	struct km_file_stream f;
+	struct rlimit before, limit;
+	static const char large[4096];
+
+	put("a", "old");
+	put("a.new", "left behind by a process that was killed");
+	assert_int_equal(km_file_stream_open(&f, at("a"), &err), 0);
+	assert_int_equal(km_file_stream_add(&f, "one ", 4, &err), 0);
+	assert_int_equal(km_file_stream_add(&f, "two", 3, &err), 0);
+	assert_holds("a", "old");
+	assert_int_equal(km_file_stream_commit(&f, &err), 0);
+	km_file_stream_abort(&f);
+	assert_holds("a", "one two");
+	assert_int_equal(entries(), 1);
+	/* given up */
+	assert_int_equal(km_file_stream_open(&f, at("a"), &err), 0);
+	assert_int_equal(km_file_stream_add(&f, "x", 1, &err), 0);
+	km_file_stream_abort(&f);
+	/* a full disk */
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = (struct rlimit){.rlim_cur = 1024, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(km_file_stream_open(&f, at("a"), &err), 0);
+	assert_int_equal(km_file_stream_add(&f, large, sizeof(large), &err), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_mentions(&err, "/a");
+	km_file_stream_abort(&f);
+	/* no folder */
+	assert_int_equal(km_file_stream_open(&f, at("none/a"), &err), -ENOENT);
+	km_file_stream_abort(&f);
+	assert_holds("a", "one two");
+	assert_int_equal(entries(), 1);
+}
+
 static void folders_are_made(void **state)
 {
 	struct km_err err = {0};
@@ -248,6 +286,7 @@ int main(void)
 		TEST(writing_replaces),
 		TEST(a_failed_write_leaves_no_trace),
 		TEST(creating_never_replaces),
+		TEST(streams_replace_whole),
 		TEST(folders_are_made),
 	};
 
