@@ -245,7 +245,8 @@ static void read_file(struct agg_samples_file *f)
 	}
 	f->saved_ns = newest_scrape(f);
 	if (nodes > 0)
-		km_log_m(LOG_INFO, "samples of %zu node%s are known from before the restart", nodes, nodes == 1 ? "" : "s");
+		km_log_m(LOG_INFO, "samples of %zu node%s are known from before the restart", nodes,
+			nodes == 1 ? "" : "s");
 }
 
 int agg_samples_file_new(struct km_loop *loop, const char *dir, struct agg_store *store, struct agg_samples_file **ret,
