@@ -32,6 +32,7 @@ struct agg_api {
 	uint16_t port;
 	void (*figures)(void *arg, struct agg_figures *ret);
 	void *figures_arg;
+	size_t requests_max; /* at once */
 	bool stopping;
 	char etag[AGG_ETAG_MAX];
 	struct agg_openapi *openapi; /* owned */
@@ -67,6 +68,7 @@ int agg_api_new(const struct agg_api_config *config, struct agg_api **ret)
 		.tokens = config->tokens,
 		.authz = config->authz,
 		.port = config->port,
+		.requests_max = AGG_REQUESTS_MAX,
 		.figures = config->figures,
 		.figures_arg = config->figures_arg,
 		.streams.staged_max = config->staged_max ? config->staged_max : AGG_STAGED_MAX,
@@ -87,6 +89,11 @@ void agg_api_free(struct agg_api *api)
 	api->magic = 0;
 	agg_openapi_free(api->openapi);
 	free(api);
+}
+
+void agg_api_configure(struct agg_api *api, size_t requests_max)
+{
+	api->requests_max = requests_max;
 }
 
 void agg_api_stopping(struct agg_api *api)
@@ -580,7 +587,7 @@ static bool authorize(struct request *q)
 	struct km_err reason = {0};
 	enum agg_verdict verdict;
 
-	if (api->stats.under_way > AGG_REQUESTS_MAX && !agg_user_in_group(q->user, AGG_GROUP_MASTERS)) {
+	if (api->stats.under_way > api->requests_max && !agg_user_in_group(q->user, AGG_GROUP_MASTERS)) {
 		conclude(q, AGG_TOO_MANY, "");
 		return true;
 	}

@@ -14,9 +14,8 @@
 #include "aggregator/view.h"
 #include "net/http_server.h"
 
-#define AGG_REQUESTS_MAX \
-	400 /* requests under way (waiting or being sent), as metrics-server; system:masters are not counted out */
-#define AGG_AUDIT_ID_MAX 64 /* bytes of an Audit-Id that is taken over */
+#define AGG_REQUESTS_MAX 400 /* unless agg_api_configure says otherwise */
+#define AGG_AUDIT_ID_MAX 64  /* bytes of an Audit-Id that is taken over */
 
 struct agg_api;
 
@@ -35,6 +34,8 @@ struct agg_api_config {
 int agg_api_new(const struct agg_api_config *config, struct agg_api **ret) _must_check_; /* -ENOMEM */
 /* After the server: no request is under way any more. NULL is fine. */
 void agg_api_free(struct agg_api *api);
+/* How many requests may be under way, waiting or being sent; system:masters are not counted out. */
+void agg_api_configure(struct agg_api *api, size_t requests_max);
 /* /readyz says no from now on. */
 void agg_api_stopping(struct agg_api *api);
 /* A km_http_handler; arg: the struct agg_api. */

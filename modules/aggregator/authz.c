@@ -14,8 +14,6 @@
 #define REVIEW_MAGIC 0x52455657u
 #define KEY_MAX      (256 * 1024) /* a user of 32 KiB of headers and a path of 8 KiB stay far below */
 
-static const char *const open_to_all[] = {"/healthz", "/livez", "/readyz"};
-
 struct review {
 	uint32_t magic;
 	struct agg_authz *authz;
@@ -40,6 +38,7 @@ struct agg_authz {
 	struct km_map under_way; /* question -> struct review, owned */
 	size_t anonymous_under_way;
 	uint64_t authorized_us, unauthorized_us;
+	struct km_strlist open_to_all; /* borrowed: paths, or with * at the end how they begin */
 	struct agg_authz_stats stats;
 };
 
@@ -106,10 +105,11 @@ void agg_authz_free(struct agg_authz *z)
 	free(z);
 }
 
-void agg_authz_configure(struct agg_authz *z, int64_t authorized_ttl_ns, int64_t unauthorized_ttl_ns)
+void agg_authz_configure(struct agg_authz *z, const struct agg_options *o)
 {
-	z->authorized_us = (uint64_t)authorized_ttl_ns / 1000;
-	z->unauthorized_us = (uint64_t)unauthorized_ttl_ns / 1000;
+	z->authorized_us = (uint64_t)o->authorization_authorized_ttl / 1000;
+	z->unauthorized_us = (uint64_t)o->authorization_unauthorized_ttl / 1000;
+	z->open_to_all = o->authorization_always_allow_paths;
 }
 
 /* ---- the question as bytes: fields with their lengths in front, sets in order ---- */
@@ -323,25 +323,26 @@ void agg_authz_cancel(struct agg_waiter *waiter)
 
 /* ---- the rules ---- */
 
-static bool is_open_to_all(const char *path)
+static bool is_open_to_all(const struct agg_authz *z, const char *path)
 {
-	for (size_t i = 0; i < KM_ARRAY_LEN(open_to_all); i++) {
-		size_t n = strlen(open_to_all[i]);
+	for (size_t i = 0; i < z->open_to_all.n; i++) {
+		const char *open = z->open_to_all.items[i];
+		size_t n = strlen(open);
 
-		if (strncmp(path, open_to_all[i], n) == 0 && (path[n] == '\0' || path[n] == '/'))
+		if (n > 0 && open[n - 1] == '*' ? strncmp(path, open, n - 1) == 0 : strcmp(path, open) == 0)
 			return true;
 	}
 	return false;
 }
 
 /* Allowed without asking anybody. */
-static bool allowed_by_rule(const struct agg_user *u, const struct agg_attributes *what)
+static bool allowed_by_rule(const struct agg_authz *z, const struct agg_user *u, const struct agg_attributes *what)
 {
 	if (agg_user_in_group(u, AGG_GROUP_MASTERS))
 		return true;
 	if (what->resource)
 		return false;
-	return is_open_to_all(what->path) || (what->discovery && u->front_proxied && !agg_user_is_anonymous(u));
+	return is_open_to_all(z, what->path) || (what->discovery && u->front_proxied && !agg_user_is_anonymous(u));
 }
 
 static enum agg_verdict failed(struct km_err *reason, int r)
@@ -359,7 +360,7 @@ enum agg_verdict agg_authz_ask(struct agg_authz *z, const struct agg_user *u, co
 	struct review *review;
 	int r;
 
-	if (allowed_by_rule(u, what))
+	if (allowed_by_rule(z, u, what))
 		return AGG_ALLOWED;
 	if ((r = sort_user(u, &s)) < 0)
 		return failed(reason, r);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may (spec metrics-api 5c): system:masters everything; health to everybody; discovery, openapi and version to
- * every authenticated user whom the front proxy vouches for; for the rest the API server is asked (SubjectAccessReview)
- * and its answer remembered. Requests with the same question share one review. The number of reviews and of waiting
- * requests is bounded. A list's selectors are left out at first, so that whoever polls with different ones asks one
- * question; whom that refuses is asked for again with them.
+ * Who may (spec metrics-api 5c): system:masters everything; health to everybody (or what the operator says); discovery,
+ * openapi and version to every authenticated user whom the front proxy vouches for; for the rest the API server is
+ * asked (SubjectAccessReview) and its answer remembered. Requests with the same question share one review. The number
+ * of reviews and of waiting requests is bounded. A list's selectors are left out at first, so that whoever polls with
+ * different ones asks one question; whom that refuses is asked for again with them.
  */
 #pragma once
 
+#include "aggregator/options.h"
 #include "aggregator/user.h"
 #include "core/err.h"
 #include "kube/review.h"
@@ -51,8 +52,12 @@ struct agg_waiter; /* one request that waits */
 int agg_authz_new(const struct agg_reviewer *reviewer, struct agg_authz **ret)
 	_must_check_;                     /* -ENOMEM; reviewer is copied */
 void agg_authz_free(struct agg_authz *z); /* reviews under way end without a word; NULL is fine */
-/* How long answers are remembered, for those to come. */
-void agg_authz_configure(struct agg_authz *z, int64_t authorized_ttl_ns, int64_t unauthorized_ttl_ns);
+/*
+ * How long answers are remembered, for those to come, and which paths anybody may read
+ * (authorization-always-allow-paths;
+ * "*" at the end: all that begin so). The options are borrowed until the next call.
+ */
+void agg_authz_configure(struct agg_authz *z, const struct agg_options *options);
 
 /*
  * The verdict at once (text copied into reason, which may be NULL), or AGG_WAIT: then fn(verdict, text, arg) comes

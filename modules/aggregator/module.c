@@ -129,6 +129,7 @@ static int listen_on(struct module *m, SSL_CTX *tls, struct km_err *err)
 /* Serves with the certificate and hints in force: from the next connection on, or from now on for the first time. */
 static int renew_tls(struct module *m, struct km_err *err)
 {
+	const struct km_tls_policy policy = agg_tls_policy(m->now->options);
 	struct km_identity *id = serving_identity(m);
 	STACK_OF(X509) *wanted;
 	SSL_CTX *tls = NULL;
@@ -139,6 +140,8 @@ static int renew_tls(struct module *m, struct km_err *err)
 	wanted = hints(m->now->trust);
 	r = km_tls_server_ctx(id, wanted, &tls, err);
 	sk_X509_free(wanted);
+	if (r == 0 && (r = km_tls_policy_apply(tls, &policy, err)) < 0)
+		SSL_CTX_free(tls);
 	if (r < 0)
 		return r;
 	if (m->server)
@@ -321,7 +324,8 @@ static void apply_settings(struct module *m)
 	configure_store(m);
 	m->view.node_selector = m->now->node_selector;
 	agg_tokens_configure(m->tokens, o->authentication_token_ttl);
-	agg_authz_configure(m->authz, o->authorization_authorized_ttl, o->authorization_unauthorized_ttl);
+	agg_authz_configure(m->authz, o);
+	agg_api_configure(m->api, (size_t)o->max_requests_inflight);
 	agg_authn_set_trust(m->authn, m->now->trust);
 }
 

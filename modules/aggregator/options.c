@@ -13,6 +13,7 @@
 #define SECOND KM_NSEC_PER_SEC
 #define MINUTE (60 * SECOND)
 
+static const char *const tls_min_version_choices[] = {"VersionTLS12", "VersionTLS13", NULL};
 static const char *const kubelet_tls_choices[] = {"auto", "verify", "pin", "insecure", NULL};
 
 #define ROW(name, opt_type, member) .key = (name), .type = (opt_type), .offset = offsetof(struct agg_options, member)
@@ -36,6 +37,13 @@ static const struct km_opt rows[] = {
 		.doc = "the kubelets' port"},
 	{ROW("kubelet-use-node-status-port", KM_OPT_BOOL, kubelet_use_node_status_port), .dflt = "yes",
 		.doc = "a port in the node's status wins over kubelet-port"},
+	{ROW("kubelet-read-only-port", KM_OPT_INT, kubelet_read_only_port), .dflt = "0", .max = 65535,
+		.doc = "10255: a kubelet that refuses us at its port, or does not listen there, is asked at this one "
+		       "without TLS "
+		       "(nodes of Kubernetes 1.8's time); whoever answers there is believed; 0: never"},
+	{ROW("deprecated-kubelet-completely-insecure", KM_OPT_BOOL, deprecated_kubelet_completely_insecure),
+		.dflt = "no",
+		.doc = "every kubelet is asked at kubelet-port without TLS; whoever answers there is believed"},
 	{ROW("kubelet-certificate-authority", KM_OPT_PATH, kubelet_certificate_authority),
 		.doc = "PEM of the CAs that sign the kubelets' serving certificates; empty: the cluster CA"},
 	{ROW("kubelet-client-certificate", KM_OPT_PATH, kubelet_client_certificate),
@@ -55,9 +63,16 @@ static const struct km_opt rows[] = {
 	{ROW("tls-cert-file", KM_OPT_PATH, tls_cert_file),
 		.doc = "PEM serving certificate with its chain; empty: the one [cert-manager] keeps"},
 	{ROW("tls-private-key-file", KM_OPT_PATH, tls_private_key_file), .doc = "key of tls-cert-file"},
+	{ROW("tls-min-version", KM_OPT_ENUM, tls_min_version), .dflt = "VersionTLS12",
+		.choices = tls_min_version_choices, .doc = "the oldest TLS version that is spoken"},
+	{ROW("tls-cipher-suites", KM_OPT_LIST, tls_cipher_suites),
+		.doc = "the cipher suites that are spoken, as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256; empty: OpenSSL's "
+		       "default"},
 	{ROW("client-ca-file", KM_OPT_PATH, client_ca_file),
 		.doc = "PEM of the CAs for client certificates; empty: from the ConfigMap "
 		       "extension-apiserver-authentication"},
+	{ROW("authentication-skip-lookup", KM_OPT_BOOL, authentication_skip_lookup), .dflt = "no",
+		.doc = "the ConfigMap extension-apiserver-authentication does not count, only these options do"},
 	{ROW("requestheader-client-ca-file", KM_OPT_PATH, requestheader_client_ca_file),
 		.doc = "PEM of the front proxy's CAs; empty: this and the other requestheader options come from the "
 		       "ConfigMap "
@@ -81,6 +96,11 @@ static const struct km_opt rows[] = {
 	{ROW("authorization-webhook-cache-unauthorized-ttl", KM_OPT_DURATION, authorization_unauthorized_ttl),
 		.dflt = "10s", .max = 60 * MINUTE,
 		.doc = "how long a refusal is remembered; a new permission takes that long to be noticed"},
+	{ROW("authorization-always-allow-paths", KM_OPT_LIST, authorization_always_allow_paths),
+		.dflt = "/healthz,/healthz/*,/livez,/livez/*,/readyz,/readyz/*",
+		.doc = "paths that anybody may read; * at the end: all that begin so"},
+	{ROW("max-requests-inflight", KM_OPT_INT, max_requests_inflight), .dflt = "400", .min = 1, .max = 10000,
+		.doc = "requests at once; further ones are answered 429, but for system:masters"},
 };
 
 static bool set(const char *text)
@@ -114,6 +134,19 @@ static void check_kubelet(const struct agg_options *o, struct km_diag *diag)
 		km_diag_key(diag, o->kubelet_insecure_tls ? "kubelet-insecure-tls" : "kubelet-tls",
 			"unchecked kubelet certificates and kubelet-certificate-authority exclude each other; remove "
 			"one of them");
+	if (o->deprecated_kubelet_completely_insecure &&
+		(o->kubelet_tls != AGG_TLS_AUTO || o->kubelet_insecure_tls || set(o->kubelet_certificate_authority) ||
+			set(o->kubelet_client_certificate)))
+		km_diag_key(diag, "deprecated-kubelet-completely-insecure",
+			"deprecated-kubelet-completely-insecure excludes all that concerns TLS towards kubelets; "
+			"remove it, or "
+			"kubelet-tls, kubelet-insecure-tls, kubelet-certificate-authority and "
+			"kubelet-client-certificate");
+	if (o->deprecated_kubelet_completely_insecure && o->kubelet_read_only_port != 0)
+		km_diag_key(diag, "kubelet-read-only-port",
+			"kubelet-read-only-port is what deprecated-kubelet-completely-insecure does with kubelet-port; "
+			"keep one "
+			"of them");
 	if (o->kubelet_preferred_address_types.n == 0)
 		km_diag_key(diag, "kubelet-preferred-address-types",
 			"kubelet-preferred-address-types is empty; name at least one type, as InternalIP");
@@ -121,16 +154,44 @@ static void check_kubelet(const struct agg_options *o, struct km_diag *diag)
 
 static void check_serving(const struct agg_options *o, struct km_diag *diag)
 {
+	struct km_tls_policy policy;
 	struct in6_addr address;
+	struct km_err err = {0};
 
 	if (inet_pton(AF_INET, o->bind_address, &address) != 1 && inet_pton(AF_INET6, o->bind_address, &address) != 1)
 		km_diag_key(diag, "bind-address",
 			"bind-address \"%s\" is not an IP address; write one as 0.0.0.0 or ::", o->bind_address);
+	policy = agg_tls_policy(o);
+	if (km_tls_policy_check(&policy, &err) < 0)
+		km_diag_key(diag, "tls-cipher-suites", "tls-cipher-suites: %s", err.text);
 	both_or_neither(diag, "tls-cert-file", o->tls_cert_file, "tls-private-key-file", o->tls_private_key_file);
 	if (set(o->requestheader_client_ca_file) && o->requestheader_username_headers.n == 0)
 		km_diag_key(diag, "requestheader-username-headers",
 			"requestheader-username-headers is empty, so that no front proxy could name a user; write "
 			"X-Remote-User");
+}
+
+struct km_tls_policy agg_tls_policy(const struct agg_options *o)
+{
+	return (struct km_tls_policy){
+		.tls13_only = o->tls_min_version == AGG_TLS_MIN_13,
+		.ciphers = o->tls_cipher_suites.items,
+		.n_ciphers = o->tls_cipher_suites.n,
+	};
+}
+
+static void check_clients(const struct agg_options *o, struct km_diag *diag)
+{
+	if (o->authentication_skip_lookup && !set(o->requestheader_client_ca_file))
+		km_diag_key(diag, "authentication-skip-lookup",
+			"authentication-skip-lookup without requestheader-client-ca-file would refuse all that "
+			"kube-apiserver "
+			"passes on; set that, or remove this");
+	for (size_t i = 0; i < o->authorization_always_allow_paths.n; i++)
+		if (o->authorization_always_allow_paths.items[i][0] != '/')
+			km_diag_key(diag, "authorization-always-allow-paths",
+				"authorization-always-allow-paths: \"%s\" is not a path; begin it with /",
+				o->authorization_always_allow_paths.items[i]);
 }
 
 static void check(const void *conf, struct km_diag *diag)
@@ -139,6 +200,7 @@ static void check(const void *conf, struct km_diag *diag)
 
 	check_kubelet(o, diag);
 	check_serving(o, diag);
+	check_clients(o, diag);
 	if (set(o->node_selector)) {
 		struct kube_selector *selector = NULL;
 		struct km_err err = {0};

@@ -45,6 +45,23 @@ uint64_t agg_scrape_resolution_us(const struct agg_scraper *s)
 	return (uint64_t)s->options->metric_resolution / 1000;
 }
 
+bool agg_scrape_is_plain(const struct agg_scraped *n)
+{
+	return n->plain_only || n->door.plain;
+}
+
+uint16_t agg_scrape_port(const struct agg_scraped *n)
+{
+	return n->door.plain ? n->plain_port : n->port;
+}
+
+const char *agg_scrape_path(const struct agg_scraped *n)
+{
+	bool own = n->path.at == AGG_PATH_RESOURCE && n->metrics_path && agg_target_path_ok(n->metrics_path);
+
+	return own ? n->metrics_path : agg_path_text[n->path.at];
+}
+
 /* ---- trust ---- */
 
 int agg_scrape_judge(X509 *leaf, STACK_OF(X509) *chain, const char *address, void *arg, struct km_err *err)
@@ -171,9 +188,11 @@ static void succeeded(struct agg_scraped *n)
 
 	if (agg_path_worked(&n->path, km_now_us())) {
 		s->counters.fallbacks_total += n->path.at == AGG_PATH_SUMMARY;
-		km_log(LOG_INFO, &fields, "kubelet %s is scraped at %s from now on", n->name,
-			agg_path_text[n->path.at]);
+		km_log(LOG_INFO, &fields, "kubelet %s is scraped at %s from now on", n->name, agg_scrape_path(n));
 	}
+	if (agg_door_worked(&n->door, km_now_us()))
+		km_log(n->door.plain ? LOG_WARNING : LOG_INFO, &fields, "kubelet %s is scraped %s from now on", n->name,
+			n->door.plain ? "without TLS, at kubelet-read-only-port," : "with TLS");
 	if (n->logged)
 		km_log(LOG_NOTICE, &fields, "kubelet %s is scraped again", n->name);
 	n->logged = 0;
@@ -254,10 +273,10 @@ static void refused(struct agg_scraped *n, int status)
 			"%s:%u: 401 Unauthorized: the kubelet does not accept our client certificate, user %s; its "
 			"--client-ca-file must be the cluster CA. If the certificate is missing or of another CA, run "
 			"kmetricsd wire apply",
-			host, n->port, name);
+			host, agg_scrape_port(n), name);
 	else
 		failed(n, status, "%s:%u: 403 Forbidden: user %s lacks the permission get %s; run kmetricsd wire apply",
-			host, n->port, name,
+			host, agg_scrape_port(n), name,
 			n->path.at == AGG_PATH_SUMMARY ? "nodes/stats (and nodes/metrics)" : "nodes/metrics");
 }
 
@@ -277,7 +296,7 @@ static int parse(
 		return km_fail(err, r,
 			"the reply of %s holds none of the series a kubelet has there; is something else listening on "
 			"port %u?",
-			agg_path_text[n->path.at], n->port);
+			agg_scrape_path(n), agg_scrape_port(n));
 	return 0;
 }
 
@@ -312,7 +331,7 @@ static void take_body(struct agg_scraped *n, const struct km_fetch_result *resul
 					   : "none of its figures could be read");
 	if (r < 0) {
 		agg_store_abort(store);
-		failed(n, r, "%s:%u: %s", n->hosts[n->walk.at], n->port, err.text);
+		failed(n, r, "%s:%u: %s", n->hosts[n->walk.at], agg_scrape_port(n), err.text);
 		return;
 	}
 	agg_store_skipped(store, stats.skipped);
@@ -327,6 +346,17 @@ static uint64_t time_left(const struct agg_scraped *n)
 	return n->deadline_us > now ? n->deadline_us - now : 0;
 }
 
+/* At the port without TLS, where there is one. True: it is being asked. */
+static bool try_plain(struct agg_scraped *n, int cause, bool time)
+{
+	if (!time || n->plain_port == 0 || !agg_door_refused(&n->door, cause))
+		return false;
+	agg_walk_begin(&n->walk);
+	agg_path_begin(&n->path, km_now_us());
+	attempt(n);
+	return true;
+}
+
 static void on_fetched(const struct km_fetch_result *result, void *arg)
 {
 	struct agg_scraped *n = KM_CAST(struct agg_scraped, arg, AGG_SCRAPED_MAGIC);
@@ -336,7 +366,7 @@ static void on_fetched(const struct km_fetch_result *result, void *arg)
 	if (result->error) {
 		if (agg_walk_failed(&n->walk, result->error) && time)
 			attempt(n);
-		else
+		else if (!try_plain(n, result->error, time))
 			failed(n, result->error, "%s%s", result->error_text, advice(result->error));
 		return;
 	}
@@ -349,7 +379,8 @@ static void on_fetched(const struct km_fetch_result *result, void *arg)
 		break;
 	case 401:
 	case 403:
-		refused(n, result->status);
+		if (!try_plain(n, result->status, time))
+			refused(n, result->status);
 		break;
 	case 404:
 		if (agg_path_missing(&n->path) && time) {
@@ -357,11 +388,11 @@ static void on_fetched(const struct km_fetch_result *result, void *arg)
 			break;
 		}
 		failed(n, 404, "%s:%u: it has none of the paths a kubelet serves; is something else listening there?",
-			n->hosts[n->walk.at], n->port);
+			n->hosts[n->walk.at], agg_scrape_port(n));
 		break;
 	default:
-		failed(n, result->status, "%s:%u: %s answers with status %d", n->hosts[n->walk.at], n->port,
-			agg_path_text[n->path.at], result->status);
+		failed(n, result->status, "%s:%u: %s answers with status %d", n->hosts[n->walk.at], agg_scrape_port(n),
+			agg_scrape_path(n), result->status);
 		break;
 	}
 }
@@ -374,10 +405,10 @@ static void attempt(struct agg_scraped *n)
 
 	n->asked_us = km_now_us();
 	n->timing.last_request_ns = (uint64_t)km_wall_ns();
-	r = km_fetch_peer_target(n->peer, n->hosts[n->walk.at], n->port, false, &err);
+	r = km_fetch_peer_target(n->peer, n->hosts[n->walk.at], agg_scrape_port(n), agg_scrape_is_plain(n), &err);
 
 	if (r == 0)
-		r = km_fetch_get(n->peer, agg_path_text[n->path.at], NULL, agg_walk_share(&n->walk, time_left(n)),
+		r = km_fetch_get(n->peer, agg_scrape_path(n), NULL, agg_walk_share(&n->walk, time_left(n)),
 			n->path.at == AGG_PATH_SUMMARY ? AGG_SUMMARY_MAX : BODY_MAX, on_fetched, n);
 	if (r == -EINVAL && agg_walk_failed(&n->walk, -ENOENT)) {
 		attempt(n); /* an address that is none; each is tried at most once */
@@ -401,6 +432,7 @@ void agg_scrape(void *arg)
 			"the Node has no address of the types in kubelet-preferred-address-types; add the type it has");
 		return;
 	}
+	agg_door_begin(&n->door, n->begun_us);
 	agg_walk_begin(&n->walk);
 	agg_path_begin(&n->path, km_now_us());
 	attempt(n);

@@ -23,14 +23,17 @@ struct agg_scraped {
 	char *name, *uid, *hostname;          /* hostname: NULL when it has none */
 	char *hosts[KUBE_NODE_ADDRESSES_MAX]; /* owned, in the order to try */
 	size_t n_hosts;
-	uint16_t port;
-	char *version; /* of the kubelet */
-	bool ready;    /* by the Node's condition */
+	uint16_t port, plain_port; /* as in agg_target */
+	bool plain_only;
+	char *metrics_path; /* owned; of the annotation, or NULL */
+	char *version;      /* of the kubelet */
+	bool ready;         /* by the Node's condition */
 	int64_t ready_since_s;
 	struct km_fetch_peer *peer;
 	struct km_timer *timer;
 	struct agg_walk walk;
 	struct agg_path_walk path;
+	struct agg_door door;
 	/* the schedule */
 	uint64_t slot_us;     /* of the scrape that is next, or under way */
 	uint64_t deadline_us; /* of the scrape under way */
@@ -82,4 +85,8 @@ bool agg_scrape_storage(struct agg_scraped *n);
 void agg_scrape_within(struct agg_scraped *n, uint64_t spread_us);
 /* Something has changed that may make a failing node work: it is asked again within a second. */
 void agg_scrape_soon(struct agg_scraped *n);
+/* Whether the kubelet is asked without TLS, at which port, and for what. */
+bool agg_scrape_is_plain(const struct agg_scraped *n);
+uint16_t agg_scrape_port(const struct agg_scraped *n);
+const char *agg_scrape_path(const struct agg_scraped *n);
 uint64_t agg_scrape_resolution_us(const struct agg_scraper *s);

@@ -31,6 +31,7 @@ static void free_node(struct agg_scraped *n)
 	free(n->uid);
 	free(n->hostname);
 	free(n->version);
+	free(n->metrics_path);
 	free(n->error);
 	n->magic = 0;
 	free(n);
@@ -69,6 +70,10 @@ static bool describe(struct agg_scraped *n, const struct kube_node *record, cons
 	while (n->n_hosts < target->n_hosts && (n->hosts[n->n_hosts] = strdup(target->hosts[n->n_hosts])))
 		n->n_hosts++;
 	n->port = target->port;
+	n->plain_port = target->plain_port;
+	n->plain_only = target->plain;
+	if (target->metrics_path && !(n->metrics_path = strdup(target->metrics_path)))
+		return false;
 	agg_walk_reset(&n->walk, n->n_hosts);
 	return n->n_hosts == target->n_hosts;
 }
@@ -77,6 +82,17 @@ static void take_condition(struct agg_scraped *n, const struct kube_node *record
 {
 	n->ready = record->ready.status == KUBE_TRUE;
 	n->ready_since_s = record->ready.since_s;
+}
+
+static void check_annotation(const struct kube_node *record)
+{
+	const struct km_log_fields fields = {.module = KM_LOG_MODULE, .node = record->name};
+
+	if (record->metrics_path && !agg_target_path_ok(record->metrics_path))
+		km_log(LOG_WARNING, &fields,
+			"node %s: annotation metrics.k8s.io/resource-metrics-path is not a path and does not count; "
+			"write one as /metrics/resource, or remove it",
+			record->name);
 }
 
 /* Not in the map yet, its timer not armed. NULL without memory. */
@@ -91,6 +107,7 @@ static struct agg_scraped *new_node(
 	n->owner = s;
 	n->verdict = -ENODATA;
 	take_condition(n, record);
+	check_annotation(record);
 	if (!describe(n, record, target) || km_fetch_peer_new(s->fetcher, agg_scrape_judge, n, &n->peer) < 0 ||
 		km_timer_new(s->ctx->loop, agg_scrape, n, &n->timer) < 0)
 		return NULL;
@@ -137,6 +154,8 @@ static void move_node(
 		n->timing = old->timing;
 		n->timing.name = n->name;
 		n->path = old->path;
+		n->door.settled_us = old->door.settled_us;
+		n->door.plain_worked = old->door.plain_worked && n->plain_port != 0;
 		agg_scrape_within(n, 0);
 	}
 	free_node(old);
@@ -144,7 +163,9 @@ static void move_node(
 
 static bool same_target(const struct agg_scraped *n, const struct agg_target *t)
 {
-	if (n->port != t->port || n->n_hosts != t->n_hosts)
+	if (n->port != t->port || n->plain_port != t->plain_port || n->plain_only != t->plain ||
+		n->n_hosts != t->n_hosts ||
+		strcmp(n->metrics_path ? n->metrics_path : "", t->metrics_path ? t->metrics_path : "") != 0)
 		return false;
 	for (size_t i = 0; i < t->n_hosts; i++)
 		if (strcmp(n->hosts[i], t->hosts[i]) != 0)
@@ -366,8 +387,9 @@ static json_t *status_of(const struct agg_scraped *n)
 	if (n->last_success_ns)
 		km_rfc3339_format(n->last_success_ns, text);
 	o = json_pack("{s:s, s:s, s:i, s:s, s:s, s:i, s:s}", "node", n->name, "address",
-		n->n_hosts ? n->hosts[n->walk.at] : "", "port", (int)n->port, "path", agg_path_text[n->path.at], "tls",
-		verdict_text(n->verdict), "failures", (int)n->failures, "lastSuccess", text);
+		n->n_hosts ? n->hosts[n->walk.at] : "", "port", (int)agg_scrape_port(n), "path", agg_scrape_path(n),
+		"tls", agg_scrape_is_plain(n) ? "none" : verdict_text(n->verdict), "failures", (int)n->failures,
+		"lastSuccess", text);
 	if (o && n->error)
 		json_object_set_new(o, "error", json_string(n->error));
 	return o;

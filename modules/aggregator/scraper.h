@@ -51,6 +51,6 @@ void agg_scraper_timings(
 /* How long scrapes took from the first request to the samples being stored, of all nodes. */
 const struct agg_histogram *agg_scraper_scrapes(const struct agg_scraper *s);
 
-/* One object a node: name, path, tls ("verified", "pinned", "insecure"), last success, last error; for `kmetricsd
- * status -o json`. New reference. */
+/* One object a node: name, path, tls ("verified", "pinned", "insecure", "none"), last success, last error; for
+ * `kmetricsd status -o json`. New reference. */
 json_t *agg_scraper_status(const struct agg_scraper *s);

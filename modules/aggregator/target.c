@@ -15,8 +15,14 @@ static bool has(const struct agg_target *t, const char *host)
 
 void agg_target_of(const struct kube_node *node, const struct agg_options *options, struct agg_target *ret)
 {
-	*ret = (struct agg_target){.port = (uint16_t)options->kubelet_port};
-	if (options->kubelet_use_node_status_port && node->kubelet_port != 0)
+	*ret = (struct agg_target){
+		.port = (uint16_t)options->kubelet_port,
+		.plain_port = (uint16_t)options->kubelet_read_only_port,
+		.plain = options->deprecated_kubelet_completely_insecure,
+		.metrics_path = node->metrics_path,
+	};
+	/* the port in the status is the one with TLS */
+	if (options->kubelet_use_node_status_port && node->kubelet_port != 0 && !ret->plain)
 		ret->port = node->kubelet_port;
 	for (size_t i = 0; i < options->kubelet_preferred_address_types.n; i++)
 		for (size_t k = 0; k < node->n_addresses; k++) {
@@ -26,6 +32,18 @@ void agg_target_of(const struct kube_node *node, const struct agg_options *optio
 				!has(ret, a->address))
 				ret->hosts[ret->n_hosts++] = a->address;
 		}
+}
+
+bool agg_target_path_ok(const char *path)
+{
+	size_t n = strlen(path);
+
+	if (path[0] != '/' || n > AGG_TARGET_PATH_MAX)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (path[i] <= ' ' || path[i] > '~' || path[i] == '#')
+			return false;
+	return true;
 }
 
 /* ---- which address ---- */
@@ -84,6 +102,32 @@ void agg_walk_worked(struct agg_walk *w)
 {
 	w->proven = true;
 	w->timeouts = 0;
+}
+
+/* ---- with TLS or without ---- */
+
+void agg_door_begin(struct agg_door *d, uint64_t now_us)
+{
+	d->plain = d->plain_worked && now_us - d->settled_us < AGG_DOOR_PROBE_US;
+}
+
+/* Not when the kubelet's certificate was refused: whoever stands in between would have it easy. */
+bool agg_door_refused(struct agg_door *d, int cause)
+{
+	if (d->plain || (cause != 401 && cause != 403 && cause != -ECONNREFUSED))
+		return false;
+	d->plain = true;
+	return true;
+}
+
+bool agg_door_worked(struct agg_door *d, uint64_t now_us)
+{
+	bool changed = d->plain != d->plain_worked;
+
+	if (changed || now_us - d->settled_us >= AGG_DOOR_PROBE_US)
+		d->settled_us = now_us;
+	d->plain_worked = d->plain;
+	return changed;
 }
 
 /* ---- which path ---- */

@@ -88,6 +88,8 @@ int agg_trust_new(
 	if (!t)
 		return km_fail(err, -ENOMEM, "out of memory");
 	t->refs = 1;
+	if (o->authentication_skip_lookup)
+		c = NULL;
 	t->known = (c && c->present) || *o->requestheader_client_ca_file;
 	if ((r = take_lists(t, o, c)) < 0)
 		return km_fail(err, r, "out of memory");

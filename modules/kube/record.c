@@ -335,6 +335,7 @@ void kube_node_free(struct kube_node *node, struct km_interner *in, struct kube_
 		return;
 	km_istr_unref(in, node->name);
 	km_istr_unref(in, node->kubelet_version);
+	km_istr_unref(in, node->metrics_path);
 	for (size_t i = 0; i < node->n_addresses; i++) {
 		km_istr_unref(in, node->addresses[i].type);
 		km_istr_unref(in, node->addresses[i].address);
@@ -390,6 +391,9 @@ static int node_fill(json_t *object, struct km_interner *in, struct kube_label_p
 	if (r == 0)
 		r = intern_member(in, json_object_get(status, "nodeInfo"), "kubeletVersion", TEXT_BYTES_MAX,
 			&node->kubelet_version);
+	if (r == 0)
+		r = intern_member(in, json_object_get(metadata, "annotations"), "metrics.k8s.io/resource-metrics-path",
+			TEXT_BYTES_MAX, &node->metrics_path);
 	if (r == 0)
 		r = read_addresses(status, in, node);
 	if (r == 0)

@@ -68,6 +68,7 @@ struct kube_node {
 	int64_t cpu_allocatable_milli, memory_allocatable_bytes, cpu_capacity_milli,
 		memory_capacity_bytes; /* -1: absent */
 	const char *kubelet_version;   /* status.nodeInfo.kubeletVersion, or NULL */
+	const char *metrics_path;      /* annotation metrics.k8s.io/resource-metrics-path, or NULL */
 	uint16_t n_addresses;
 	struct kube_node_address addresses[KUBE_NODE_ADDRESSES_MAX];
 };

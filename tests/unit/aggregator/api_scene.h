@@ -407,6 +407,13 @@ static inline void scene_serve(struct scene *s)
 }
 
 /* staged_max: of the API, 0: as usual. */
+static const char *const scene_open_paths[] = {"/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*"};
+static const struct agg_options scene_authz_options = {
+	.authorization_authorized_ttl = 60 * KM_NSEC_PER_SEC,
+	.authorization_unauthorized_ttl = 10 * KM_NSEC_PER_SEC,
+	.authorization_always_allow_paths = {scene_open_paths, KM_ARRAY_LEN(scene_open_paths)},
+};
+
 static inline void scene_open_limited(struct scene *s, size_t staged_max)
 {
 	const struct agg_reviewer reviewer = {.start = scene_review, .cancel = scene_review_cancel, .source = s};
@@ -431,6 +438,7 @@ static inline void scene_open_limited(struct scene *s, size_t staged_max)
 	assert_int_equal(agg_tokens_new(&token_reviewer, &s->tokens), 0);
 	agg_tokens_configure(s->tokens, 10 * KM_NSEC_PER_SEC);
 	assert_int_equal(agg_authz_new(&reviewer, &s->authz), 0);
+	agg_authz_configure(s->authz, &scene_authz_options);
 	config.authn = s->authn;
 	config.tokens = s->tokens;
 	config.authz = s->authz;

@@ -96,6 +96,12 @@ static void on_verdict(enum agg_verdict verdict, const char *text, void *arg)
 }
 
 static struct agg_authz *authz;
+static const char *const open_paths[] = {"/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*"};
+static const struct agg_options options = {
+	.authorization_authorized_ttl = 60 * SECOND_NS,
+	.authorization_unauthorized_ttl = 10 * SECOND_NS,
+	.authorization_always_allow_paths = {open_paths, KM_ARRAY_LEN(open_paths)},
+};
 static struct km_clock_virtual now = {.monotonic_us = 1000000, .wall_ns = 1000 * SECOND_NS};
 
 static int setup(void **state)
@@ -107,7 +113,7 @@ static int setup(void **state)
 	now.monotonic_us = 1000000;
 	km_clock_set_virtual(&now);
 	assert_int_equal(agg_authz_new(&reviewer, &authz), 0);
-	agg_authz_configure(authz, 60 * SECOND_NS, 10 * SECOND_NS);
+	agg_authz_configure(authz, &options);
 	return 0;
 }
 

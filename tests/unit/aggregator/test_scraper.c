@@ -11,6 +11,10 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
+
 #include "aggregator/kubelet_pins.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -694,6 +698,148 @@ static void test_selector(void **state)
 }
 
 /* Freed with scrapes at every stage under way: the sanitizers look on. */
+/* ---- without TLS, and by another path ---- */
+
+/* A kubelet without TLS; any other path is 404. */
+struct plain_kubelet {
+	struct evhttp *http;
+	uint16_t port;
+	const char *path;
+	struct kubelet figures;
+};
+
+static void plain_answer(struct evhttp_request *req, void *arg)
+{
+	struct plain_kubelet *p = arg;
+	struct kubelet *k = &p->figures;
+	struct km_buf body = KM_BUF_INIT(65536);
+
+	if (strcmp(evhttp_request_get_uri(req), p->path) != 0) {
+		evhttp_send_reply(req, 404, NULL, NULL);
+		return;
+	}
+	if (k->base_ns == 0)
+		k->base_ns = (km_wall_ns() / KM_NSEC_PER_SEC - 3000) * KM_NSEC_PER_SEC;
+	kubelet_resource(k, &body, (k->base_ns + k->samples * 15 * KM_NSEC_PER_SEC) / 1000000, 100 + 3 * k->samples);
+	k->samples++;
+	evbuffer_add(evhttp_request_get_output_buffer(req), body.data, body.len);
+	evhttp_send_reply(req, 200, NULL, NULL);
+	km_buf_free(&body);
+}
+
+static void plain_start(struct plain_kubelet *p, struct scene *s, const char *path)
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	struct evhttp_bound_socket *bound;
+
+	*p = (struct plain_kubelet){.http = evhttp_new(km_loop_base(s->loop)), .path = path, .figures = {.pod = "pod"}};
+	assert_non_null(p->http);
+	evhttp_set_gencb(p->http, plain_answer, p);
+	bound = evhttp_bind_socket_with_handle(p->http, "127.0.0.1", 0);
+	assert_non_null(bound);
+	assert_int_equal(getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&at, &len), 0);
+	p->port = ntohs(at.sin_port);
+}
+
+/* Only a kubelet that refuses, or does not listen, is asked without TLS. */
+static void test_read_only_port(void **state)
+{
+	struct scene *s = *state;
+	struct plain_kubelet plain;
+
+	plain_start(&plain, s, "/metrics/resource");
+	s->options.kubelet_read_only_port = plain.port;
+	kubelet_start(&s->a, s->loop, &certs[VERIFIED]);
+	kubelet_start(&s->b, s->loop, &certs[VERIFIED]);
+	s->a.status = 401;
+	tell_local(s, "node1", &s->a);
+	wait_node(s, "node1");
+	assert_int_equal(logged(s, "node1: kubelet node1 is scraped without TLS, at kubelet-read-only-port,"), 1);
+	assert_int_equal(logged(s, "cannot be scraped"), 0);
+	expect_status(s, "node1", "tls", "none");
+	/* it stays there, without asking at the other one each time */
+	{
+		unsigned before = s->a.requests[AGG_PATH_RESOURCE];
+
+		wait_samples(s, &plain.figures, 5);
+		assert_int_equal(s->a.requests[AGG_PATH_RESOURCE], before);
+	}
+	gone(s, "node1");
+	/* where nothing listens */
+	tell(s, "node2", "uid-2", "True", LOCAL, 1);
+	wait_node(s, "node2");
+	expect_status(s, "node2", "tls", "none");
+	gone(s, "node2");
+	/* one that answers is not */
+	s->b.status = 500;
+	tell_local(s, "node3", &s->b);
+	wait_failures(s, 3);
+	expect_status(s, "node3", "tls", "verified");
+	/* nor one whose certificate is not its own */
+	kubelet_stop(&s->b);
+	s->b = (struct kubelet){0};
+	s->options.kubelet_tls = AGG_TLS_VERIFY;
+	kubelet_start(&s->b, s->loop, &certs[SELF]);
+	tell_local(s, "node3", &s->b);
+	reconfigure(s);
+	wait_failures(s, 3);
+	expect_status(s, "node3", "tls", "refused");
+	/* and no more when it is not wished for */
+	s->options.kubelet_read_only_port = 0;
+	reconfigure(s);
+	tell_local(s, "node1", &s->a);
+	wait_log(s, "401 Unauthorized", 1);
+	evhttp_free(plain.http);
+}
+
+static void test_completely_insecure(void **state)
+{
+	struct scene *s = *state;
+	struct plain_kubelet plain;
+
+	plain_start(&plain, s, "/metrics/resource");
+	s->options.kubelet_port = plain.port;
+	s->options.deprecated_kubelet_completely_insecure = true;
+	tell(s, "node1", "uid-1", "True", LOCAL, 10250); /* the status tells of the port with TLS */
+	wait_node(s, "node1");
+	expect_status(s, "node1", "tls", "none");
+	evhttp_free(plain.http);
+}
+
+static void tell_path(struct scene *s, const char *path)
+{
+	struct kube_node *node;
+	char json[1024];
+
+	snprintf(json, sizeof(json),
+		"{\"metadata\":{\"name\":\"node1\",\"uid\":\"1\",\"annotations\":{\"metrics.k8s.io/"
+		"resource-metrics-path\":"
+		"\"%s\"}},\"status\":{\"addresses\":" LOCAL "}}",
+		path);
+	node = node_of(s, json);
+	agg_scraper_node(s->scraper, node, node);
+	kube_node_free(node, kube_cluster_interner(s->cluster), kube_cluster_label_pool(s->cluster));
+}
+
+static void test_annotated_path(void **state)
+{
+	struct scene *s = *state;
+	struct plain_kubelet plain;
+
+	plain_start(&plain, s, "/metrics/mine?all=1");
+	s->options.kubelet_port = plain.port;
+	s->options.deprecated_kubelet_completely_insecure = true;
+	tell_path(s, "no path");
+	wait_log(s, "resource-metrics-path is not a path", 1);
+	wait_failures(s, 1);
+	expect_status(s, "node1", "path", "/stats/summary?only_cpu_and_memory=true");
+	tell_path(s, "/metrics/mine?all=1");
+	wait_node(s, "node1");
+	expect_status(s, "node1", "path", "/metrics/mine?all=1");
+	evhttp_free(plain.http);
+}
+
 static void test_free_any_time(void **state)
 {
 	struct scene *s = *state;
@@ -732,6 +878,9 @@ int main(void)
 		TEST(test_new_uid),
 		TEST(test_downgrade),
 		TEST(test_selector),
+		TEST(test_read_only_port),
+		TEST(test_completely_insecure),
+		TEST(test_annotated_path),
 		TEST(test_free_any_time),
 	};
 

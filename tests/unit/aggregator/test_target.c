@@ -209,6 +209,55 @@ static void test_paths(void **state)
 	expect_paths(&w, up + 8 * minute + 2 * AGG_PATH_PROBE_US, "0", "0", false);
 }
 
+static void test_door(void **state)
+{
+	static const int never[] = {404, 500, -ETIMEDOUT, -EKEYREJECTED, -EPROTO, -ECONNRESET};
+	const uint64_t t0 = UINT64_C(90) * 1000000;
+	struct agg_door d = {0};
+
+	agg_door_begin(&d, t0);
+	assert_false(d.plain);
+	for (size_t i = 0; i < KM_ARRAY_LEN(never); i++)
+		assert_false(agg_door_refused(&d, never[i]));
+	assert_true(agg_door_refused(&d, 401));
+	assert_true(d.plain);
+	assert_false(agg_door_refused(&d, 401)); /* there is no third */
+	agg_door_begin(&d, t0);                  /* it has not worked: from the start */
+	assert_false(d.plain);
+	assert_true(agg_door_refused(&d, -ECONNREFUSED));
+	assert_true(agg_door_worked(&d, t0));
+	agg_door_begin(&d, t0 + 1);
+	assert_true(d.plain);
+	assert_false(agg_door_worked(&d, t0 + 1));
+	/* after an hour the other one is asked again */
+	agg_door_begin(&d, t0 + AGG_DOOR_PROBE_US);
+	assert_false(d.plain);
+	assert_true(agg_door_refused(&d, 403));
+	assert_false(agg_door_worked(&d, t0 + AGG_DOOR_PROBE_US));
+	agg_door_begin(&d, t0 + AGG_DOOR_PROBE_US + 1);
+	assert_true(d.plain);
+	agg_door_begin(&d, t0 + 2 * AGG_DOOR_PROBE_US);
+	assert_true(agg_door_worked(&d, t0 + 2 * AGG_DOOR_PROBE_US));
+	agg_door_begin(&d, t0 + 2 * AGG_DOOR_PROBE_US + 1);
+	assert_false(d.plain);
+}
+
+static void test_annotated(void **state)
+{
+	static const char *const good[] = {"/", "/metrics/resource", "/a?b=c&d=%20~"};
+	static const char *const bad[] = {"", "metrics", "/a b", "/a\r\nHost: x", "/a#b", "/\xc3\xa4", "/a\x7f"};
+	char path[AGG_TARGET_PATH_MAX + 2] = "/";
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(good); i++)
+		assert_true(agg_target_path_ok(good[i]));
+	for (size_t i = 0; i < KM_ARRAY_LEN(bad); i++)
+		assert_false(agg_target_path_ok(bad[i]));
+	memset(path + 1, 'a', AGG_TARGET_PATH_MAX - 1);
+	assert_true(agg_target_path_ok(path));
+	path[AGG_TARGET_PATH_MAX] = 'a';
+	assert_false(agg_target_path_ok(path));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +269,8 @@ int main(void)
 		cmocka_unit_test(test_walk_wrong),
 		cmocka_unit_test(test_walk_single),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_door),
+		cmocka_unit_test(test_annotated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

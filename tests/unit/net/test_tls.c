@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "net/tls_policy.h"
 #include "tests/unit/support/pki.h"
 
 static struct test_cert ca, server_cert, client_cert, stranger_ca;
@@ -374,6 +375,67 @@ static void test_client_verifies(void **state)
 	SSL_CTX_free(server);
 }
 
+/* What a server with this policy agrees on with a client that speaks versions up to max ("": nothing). */
+static void expect_agreed(const struct km_tls_policy *policy, int max, const char *version, const char *cipher)
+{
+	SSL_CTX *server = server_ctx(NULL), *client = client_ctx(ca.cert, NULL, true);
+	struct km_err err = {0};
+	struct pair p;
+
+	if (km_tls_policy_check(policy, &err) < 0 || km_tls_policy_apply(server, policy, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(SSL_CTX_set_max_proto_version(client, max), 1);
+	connect_pair(&p, server, client);
+	shake(&p);
+	assert_string_equal(p.client_r == 1 ? SSL_get_version(p.client) : "", version);
+	if (*cipher)
+		assert_string_equal(SSL_CIPHER_standard_name(SSL_get_current_cipher(p.client)), cipher);
+	free_pair(&p);
+	SSL_CTX_free(server);
+	SSL_CTX_free(client);
+}
+
+#define RSA128   "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+#define ECDSA128 "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+#define OF_13    "TLS_AES_128_GCM_SHA256"
+
+static void test_policy(void **state)
+{
+	static const char *const
+		of_12[] = {RSA128, ECDSA128},
+		*const of_13[] = {OF_13}, *const both[] = {ECDSA128, RSA128, OF_13},
+		*const go[] = {"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305"},
+		*const bad[] = {RSA128, "TLS_NO_SUCH"}, *const anonymous[] = {"TLS_DH_anon_WITH_AES_128_GCM_SHA256"};
+	const char *cipher12 = EVP_PKEY_get_base_id(server_cert.key) == EVP_PKEY_EC ? ECDSA128 : RSA128;
+	struct km_tls_policy p = {0};
+	struct km_err err = {0};
+
+	expect_agreed(&p, TLS1_3_VERSION, "TLSv1.3", "");
+	expect_agreed(&p, TLS1_2_VERSION, "TLSv1.2", "");
+	p.tls13_only = true;
+	expect_agreed(&p, TLS1_3_VERSION, "TLSv1.3", "");
+	expect_agreed(&p, TLS1_2_VERSION, "", "");
+	p = (struct km_tls_policy){.ciphers = of_12, .n_ciphers = 2};
+	expect_agreed(&p, TLS1_2_VERSION, "TLSv1.2", cipher12);
+	expect_agreed(&p, TLS1_3_VERSION, "TLSv1.3", "");
+	p.tls13_only = true;
+	assert_int_equal(km_tls_policy_check(&p, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "tls-min-version"));
+	p = (struct km_tls_policy){.ciphers = of_13, .n_ciphers = 1};
+	expect_agreed(&p, TLS1_3_VERSION, "TLSv1.3", OF_13);
+	expect_agreed(&p, TLS1_2_VERSION, "", "");
+	p = (struct km_tls_policy){.ciphers = both, .n_ciphers = 3};
+	expect_agreed(&p, TLS1_3_VERSION, "TLSv1.3", OF_13);
+	expect_agreed(&p, TLS1_2_VERSION, "TLSv1.2", cipher12);
+	p = (struct km_tls_policy){.ciphers = go, .n_ciphers = 2};
+	expect_agreed(&p, TLS1_2_VERSION, "TLSv1.2", "");
+	p = (struct km_tls_policy){.ciphers = bad, .n_ciphers = 2};
+	assert_int_equal(km_tls_policy_check(&p, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "TLS_NO_SUCH"));
+	p = (struct km_tls_policy){.ciphers = anonymous, .n_ciphers = 1};
+	assert_int_equal(km_tls_policy_check(&p, &err), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -385,6 +447,7 @@ int main(void)
 		cmocka_unit_test(test_alpn),
 		cmocka_unit_test(test_hints),
 		cmocka_unit_test(test_client_verifies),
+		cmocka_unit_test(test_policy),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
