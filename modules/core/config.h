@@ -114,5 +114,7 @@ size_t km_config_changed_fixed(const struct km_config *before, const struct km_c
 
 /* Effective values as an INI; secrets masked; a comment marks values that are defaults. */
 void km_config_show(const struct km_config *config, struct km_buf *out);
+/* A value as an INI has it: in quotes where it would be read otherwise. */
+void km_ini_print_value(const char *value, struct km_buf *out);
 /* A commented INI with every option, its default and its one line; passes parse. */
 void km_config_sample(const struct km_section *const *sections, struct km_buf *out);

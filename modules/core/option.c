@@ -241,8 +241,7 @@ static void print_quoted(const char *s, struct km_buf *out)
 	km_buf_addc(out, '"');
 }
 
-/* In quotes where an INI would read it otherwise. */
-static void print_string(const char *s, struct km_buf *out)
+void km_ini_print_value(const char *s, struct km_buf *out)
 {
 	size_t n = strlen(s);
 
@@ -258,7 +257,7 @@ static void print_list(const struct km_strlist *list, struct km_buf *out)
 
 	for (size_t i = 0; i < list->n; i++)
 		km_buf_addf(&joined, "%s%s", i ? "," : "", list->items[i]);
-	print_string(joined.data ? joined.data : "", out);
+	km_ini_print_value(joined.data ? joined.data : "", out);
 	km_buf_free(&joined);
 }
 
@@ -290,7 +289,7 @@ void km_opt_print(const struct km_opt *row, const void *base, struct km_buf *out
 		break;
 	case KM_OPT_STRING:
 	case KM_OPT_PATH:
-		print_string(*(const char *const *)field, out);
+		km_ini_print_value(*(const char *const *)field, out);
 		break;
 	}
 }
