@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "aggregator/api.h"
+#include "aggregator/pending_csrs.h"
 #include "aggregator/samples_file.h"
 #include "aggregator/scraper.h"
 #include "aggregator/settings.h"
@@ -22,10 +23,11 @@
 #define MODULE_MAGIC      0x41474752u
 #define MAX_AGE_HALVES    5 /* a sample is served until it is 5/2 metric-resolutions old (DESIGN 5) */
 #define SAVED_EVERY       2 /* metric-resolutions; less than the above */
+#define CSR_PERIOD_US     (60 * KM_USEC_PER_SEC)
 #define DRAIN_DEADLINE_US (10 * KM_USEC_PER_SEC)
 
 struct counters {
-	uint64_t scrapes, scrape_failures, fallbacks, scraped_bytes, pins_made, pins_refused;
+	uint64_t scrapes, scrape_failures, fallbacks, scraped_bytes, pins_made, pins_refused, csrs_pending;
 	uint64_t sample_nodes, sample_containers, lines, lines_skipped, stale_dropped, counter_resets, duplicate_pods;
 	uint64_t requests, protobuf, unauthorized, forbidden, refused, errors, under_way;
 	uint64_t reviews, review_hits, review_failures;
@@ -43,6 +45,7 @@ struct module {
 	struct agg_store *store;
 	struct agg_samples_file *samples;
 	struct agg_scraper *scraper;
+	struct agg_pending_csrs *csrs;
 	struct agg_view view;
 	struct agg_authn *authn;
 	struct agg_tokens *tokens;
@@ -266,6 +269,7 @@ static void module_fini(void *self)
 	agg_authz_free(m->authz);
 	agg_tokens_free(m->tokens);
 	agg_authn_free(m->authn);
+	agg_pending_csrs_free(m->csrs);
 	agg_scraper_free(m->scraper);
 	agg_samples_file_free(m->samples);
 	agg_store_free(m->store);
@@ -352,6 +356,14 @@ static int module_init(struct km_context *ctx, void **ret_self, struct km_err *e
 	return 0;
 }
 
+static bool some_kubelet_fails(void *arg)
+{
+	struct agg_scraper_state state;
+
+	agg_scraper_state(KM_CAST(struct module, arg, MODULE_MAGIC)->scraper, &state);
+	return state.failing > 0;
+}
+
 static int module_start(void *self, struct km_err *err)
 {
 	struct module *m = KM_CAST(struct module, self, MODULE_MAGIC);
@@ -361,6 +373,8 @@ static int module_start(void *self, struct km_err *err)
 	if ((r = agg_scraper_new(
 		     m->ctx, m->now->options, m->store, kubelet_roots(m), kubelet_identity(m), &m->scraper, err)) < 0)
 		return r;
+	if ((r = agg_pending_csrs_new(m->ctx->client, CSR_PERIOD_US, some_kubelet_fails, m, &m->csrs)) < 0)
+		return km_fail(err, r, "out of memory");
 	r = renew_tls(m, err);
 	if (r == -ENOENT)
 		km_log_m(LOG_WARNING, "the metrics API is not served yet: there is no serving certificate; enable "
@@ -479,6 +493,8 @@ static const struct km_counter counter_rows[] = {
 	COUNTER("scraped_bytes_total", scraped_bytes, "bytes of kubelets' answers"),
 	COUNTER("kubelet_pins_made_total", pins_made, "self-signed kubelet certificates pinned on first use"),
 	COUNTER("kubelet_pins_refused_total", pins_refused, "scrapes refused because a pinned certificate had changed"),
+	COUNTER("kubelet_csrs_pending", csrs_pending,
+		"kubelets whose serving certificate waits for approval; looked at while some kubelet fails"),
 	COUNTER("sample_nodes", sample_nodes, "nodes with samples"),
 	COUNTER("sample_containers", sample_containers, "containers with samples"),
 	COUNTER("sample_lines_total", lines, "samples read"),
@@ -518,6 +534,7 @@ static void count_scraping(const struct module *m, struct counters *c)
 		c->pins_made = s->pins_made_total;
 		c->pins_refused = s->pins_refused_total;
 	}
+	c->csrs_pending = m->csrs ? agg_pending_csrs_count(m->csrs) : 0;
 	agg_store_stats(m->store, &store);
 	c->sample_nodes = store.nodes;
 	c->sample_containers = store.containers;

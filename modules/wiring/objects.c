@@ -88,10 +88,11 @@ static json_t *binding(
 
 static json_t *scrape_role(void)
 {
-	return cluster_role(
-		NAME "-scrape", json_pack("[{s:[s], s:[s,s,s], s:[s,s,s]}, {s:[s], s:[s,s], s:[s]}]", "apiGroups", "",
-					"resources", "nodes", "pods", "namespaces", "verbs", "get", "list", "watch",
-					"apiGroups", "", "resources", "nodes/metrics", "nodes/stats", "verbs", "get"));
+	return cluster_role(NAME "-scrape",
+		json_pack("[{s:[s], s:[s,s,s], s:[s,s,s]}, {s:[s], s:[s,s], s:[s]}, {s:[s], s:[s], s:[s]}]",
+			"apiGroups", "", "resources", "nodes", "pods", "namespaces", "verbs", "get", "list", "watch",
+			"apiGroups", "", "resources", "nodes/metrics", "nodes/stats", "verbs", "get", "apiGroups",
+			"certificates.k8s.io", "resources", "certificatesigningrequests", "verbs", "list"));
 }
 
 static json_t *wiring_role(void)
