@@ -31,7 +31,7 @@ struct daemon {
 	struct kube_cluster *cluster;
 	struct km_loop *loop;
 	struct km_control *control;
-	struct km_timer *watchdog, *report, *access_check;
+	struct km_timer *watchdog, *report, *access_check, *trim;
 	struct km_usage_source usage; /* the aggregator's, once it is there */
 	struct km_context context;
 	struct module_state modules[MODULES_MAX];

@@ -5,6 +5,7 @@
  * in reverse.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,10 @@
 #include "sections.h"
 #include "setup.h"
 #include "wiring/in_tree.h"
+
+/* when the first lists have been read, and now and then */
+#define FIRST_TRIM_US (25 * KM_USEC_PER_SEC)
+#define TRIM_US       (600 * KM_USEC_PER_SEC)
 
 #define MESSAGE_ID_STARTED "0f6e2d1c9b8a4756a3f2e1d0c9b8a796"
 #define MESSAGE_ID_STOPPED "3b7a9c5d1e2f40618273a4b5c6d7e8f9"
@@ -190,6 +195,26 @@ static int start_modules(struct daemon *d, struct km_err *err)
 	return 0;
 }
 
+/* Lists from the API server, handshakes and large replies leave holes behind that glibc would keep: a sixth of what a
+ * daemon at 1,000 nodes has. A few milliseconds. */
+static void trim_heap(void *arg)
+{
+	struct daemon *d = arg;
+
+	malloc_trim(0);
+	km_timer_set(d->trim, TRIM_US);
+}
+
+static int begin_trimming(struct daemon *d, struct km_err *err)
+{
+	int r = km_timer_new(d->loop, trim_heap, d, &d->trim);
+
+	if (r < 0)
+		return km_fail(err, r, "out of memory");
+	km_timer_set(d->trim, FIRST_TRIM_US);
+	return 0;
+}
+
 static int handle_signals(struct daemon *d, struct km_err *err)
 {
 	int r;
@@ -215,7 +240,7 @@ static int serve(struct daemon *d, struct km_err *err)
 	}
 	if ((r = handle_signals(d, err)) < 0 || (r = start_modules(d, err)) < 0 ||
 		(r = kube_cluster_start(d->cluster, err)) < 0 || (r = daemon_report(d, err)) < 0 ||
-		(r = notify_watchdog(d->loop, &d->watchdog, err)) < 0)
+		(r = notify_watchdog(d->loop, &d->watchdog, err)) < 0 || (r = begin_trimming(d, err)) < 0)
 		return r;
 	notify_ready();
 	km_log(LOG_NOTICE, &(const struct km_log_fields){.message_id = MESSAGE_ID_STARTED},
@@ -226,6 +251,7 @@ static int serve(struct daemon *d, struct km_err *err)
 
 static void finish(struct daemon *d)
 {
+	km_timer_free(d->trim);
 	km_timer_free(d->watchdog);
 	km_timer_free(d->report);
 	km_timer_free(d->access_check);

@@ -56,11 +56,13 @@ struct agg_container_usage {
 	struct agg_usage usage;
 };
 /*
- * A pod's containers, in the order the caller asks for (names: the pod's spec order, interned; n of them): those of the
- * spec first, others after by name. Returns how many were written into out (at most max), 0 when the pod has no usable
- * figures. node: spec.nodeName: what other nodes report under this name is another pod, of before it was made anew, or
- * a lie, and does not count; NULL: the newest report counts. A pod of which some container has no usable figure yet,
- * though its last scrape listed it, is withheld whole (0): an under-count would mislead the HPA.
+ * All names are interned in the store's interner (as are those in the cluster's cache, which shares it): a list of
+ * 30,000 pods looks up each by its pointers. A pod's containers, in the order the caller asks for (names: the pod's
+ * spec order; n of them): those of the spec first, others after by name. Returns how many were written into out (at
+ * most max), 0 when the pod has no usable figures. node: spec.nodeName: what other nodes report under this name is
+ * another pod, of before it was made anew, or a lie, and does not count; NULL: the newest report counts. A pod of which
+ * some container has no usable figure yet, though its last scrape listed it, is withheld whole (0): an under-count
+ * would mislead the HPA.
  */
 size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *pod, const char *node,
 	const char *const *names, size_t n, int64_t now_ns, struct agg_container_usage *out, size_t max);

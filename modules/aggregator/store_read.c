@@ -70,12 +70,11 @@ static size_t place_of(const char *name, const char *const *names, size_t n)
 	return i;
 }
 
-/* By the node's name: there is hardly ever more than one report, so that this is cheaper than to find the node. */
 static const struct report *report_from(const struct pod *p, const char *node)
 {
 	const struct report *r = p->first;
 
-	while (r && strcmp(r->node->name, node) != 0)
+	while (r && r->node->name != node)
 		r = r->next;
 	return r;
 }
@@ -83,10 +82,7 @@ static const struct report *report_from(const struct pod *p, const char *node)
 size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *pod, const char *node,
 	const char *const *names, size_t n, int64_t now_ns, struct agg_container_usage *out, size_t max)
 {
-	const struct pod_key key = {
-		.namespace_ = km_intern_find(s->in, namespace_, strlen(namespace_)),
-		.name = km_intern_find(s->in, pod, strlen(pod)),
-	};
+	const struct pod_key key = {.namespace_ = namespace_, .name = pod};
 	uint32_t places[AGG_CONTAINERS_PER_POD_MAX];
 	const struct pod *p = store_find_pod(s, &key);
 	const struct report *r;

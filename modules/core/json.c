@@ -80,12 +80,12 @@ void km_json_end_array(struct km_json *j)
 	close_with(j, ']');
 }
 
-void km_json_key(struct km_json *j, const char *key)
+void km_json_keyn(struct km_json *j, const char *key, size_t n)
 {
 	assert(j->objects & (1u << j->depth) && !j->after_key);
 	before(j);
 	km_buf_addc(j->out, '"');
-	km_buf_adds(j->out, key);
+	km_buf_add(j->out, key, n);
 	if (j->pretty)
 		km_buf_add(j->out, "\": ", 3);
 	else
@@ -93,9 +93,19 @@ void km_json_key(struct km_json *j, const char *key)
 	j->after_key = true;
 }
 
+static const bool needs_care[256] = {
+	[0 ... 0x1f] = true,
+	['"'] = true,
+	['\\'] = true,
+	['<'] = true,
+	['>'] = true,
+	['&'] = true,
+	[0x7f ... 0xff] = true,
+};
+
 static bool is_plain(unsigned char c)
 {
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
+	return !needs_care[c];
 }
 
 static void add_escaped(struct km_buf *out, unsigned char c)
@@ -131,11 +141,36 @@ static void add_escaped(struct km_buf *out, unsigned char c)
 	km_buf_adds(out, text);
 }
 
+/* The usual case in one pass: the string is copied while it is looked at. False when something needs more care, and
+ * nothing was written then. */
+static bool add_plain(struct km_buf *out, const unsigned char *p, size_t n)
+{
+	char *to;
+
+	if (out->error || n + 2 >= out->cap - out->len || n + 2 > out->max - out->len)
+		return false;
+	to = out->data + out->len;
+	*to++ = '"';
+	for (size_t i = 0; i < n; i++) {
+		if (!is_plain(p[i])) {
+			out->data[out->len] = '\0';
+			return false;
+		}
+		*to++ = (char)p[i];
+	}
+	*to++ = '"';
+	*to = '\0';
+	out->len += n + 2;
+	return true;
+}
+
 void km_json_strn(struct km_json *j, const char *s, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
 	before_value(j);
+	if (add_plain(j->out, p, n))
+		return;
 	km_buf_addc(j->out, '"');
 	for (size_t i = 0; i < n;) {
 		size_t run = i, len;
@@ -193,12 +228,6 @@ void km_json_raw(struct km_json *j, const char *json, size_t n)
 	assert(!j->pretty);
 	before_value(j);
 	km_buf_add(j->out, json, n);
-}
-
-void km_json_kstr(struct km_json *j, const char *key, const char *value)
-{
-	km_json_key(j, key);
-	km_json_str(j, value);
 }
 
 void km_json_kint(struct km_json *j, const char *key, int64_t value)

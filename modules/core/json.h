@@ -26,7 +26,12 @@ void km_json_object(struct km_json *j);
 void km_json_end_object(struct km_json *j);
 void km_json_array(struct km_json *j);
 void km_json_end_array(struct km_json *j);
-void km_json_key(struct km_json *j, const char *key); /* a plain ASCII key that needs no escaping */
+void km_json_keyn(struct km_json *j, const char *key, size_t n);
+/* A plain ASCII key that needs no escaping. Inline for the length of a literal to be known: lists have millions. */
+static inline void km_json_key(struct km_json *j, const char *key)
+{
+	km_json_keyn(j, key, strlen(key));
+}
 void km_json_str(struct km_json *j, const char *s);
 void km_json_strn(struct km_json *j, const char *s, size_t n);
 void km_json_int(struct km_json *j, int64_t v);
@@ -36,6 +41,10 @@ void km_json_null(struct km_json *j);
 void km_json_raw(struct km_json *j, const char *json, size_t n);
 
 /* key and value at once */
-void km_json_kstr(struct km_json *j, const char *key, const char *value);
+static inline void km_json_kstr(struct km_json *j, const char *key, const char *value)
+{
+	km_json_key(j, key);
+	km_json_str(j, value);
+}
 void km_json_kint(struct km_json *j, const char *key, int64_t value);
 void km_json_kbool(struct km_json *j, const char *key, bool value);

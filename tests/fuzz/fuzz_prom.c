@@ -63,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		scrape(store, text, size, NOW_NS + STEP);
 		if (agg_store_node(store, "node", NOW_NS + STEP, &usage) == 0)
 			assert(usage.window_ns > 0 && usage.cpu_nanocores <= AGG_CORES_MAX * UINT64_C(1000000000));
-		(void)agg_store_pod(store, "default", "p", "node", NULL, 0, NOW_NS + STEP, out, 4);
+		(void)agg_store_pod(store, km_intern_find(in, "default", 7), km_intern_find(in, "p", 1),
+			km_intern_find(in, "node", 4), NULL, 0, NOW_NS + STEP, out, 4);
 		agg_store_forget_node(store, "node");
 		agg_store_free(store);
 		assert(km_interner_count(in) == 0);

@@ -239,11 +239,17 @@ static bool node_has(const struct scene *s, const char *name)
 	return true;
 }
 
+static const char *interned(const struct scene *s, const char *name)
+{
+	return km_intern_find(kube_cluster_interner(s->cluster), name, strlen(name));
+}
+
 static bool pod_has(const struct scene *s, const char *pod)
 {
 	struct agg_container_usage u[4];
 
-	if (agg_store_pod(s->store, "ns", pod, NULL, NULL, 0, km_wall_ns(), u, KM_ARRAY_LEN(u)) != 1)
+	if (agg_store_pod(s->store, interned(s, "ns"), interned(s, pod), NULL, NULL, 0, km_wall_ns(), u,
+		    KM_ARRAY_LEN(u)) != 1)
 		return false;
 	assert_int_equal(u[0].usage.cpu_nanocores, 200000000);
 	return true;
@@ -391,7 +397,8 @@ static bool has_storage(void *arg)
 	struct agg_usage node;
 
 	return agg_store_node(s->store, "node1", km_wall_ns(), &node) == 0 && node.more.storage_bytes == 1073741824 &&
-	       agg_store_pod(s->store, "ns", "pod", NULL, NULL, 0, km_wall_ns(), u, KM_ARRAY_LEN(u)) == 1 &&
+	       agg_store_pod(s->store, interned(s, "ns"), interned(s, "pod"), NULL, NULL, 0, km_wall_ns(), u,
+		       KM_ARRAY_LEN(u)) == 1 &&
 	       u[0].usage.more.storage_bytes == 12288;
 }
 

@@ -98,6 +98,12 @@ static void add_usage(struct km_buf *out, const char *name, const struct agg_usa
 		(double)u->window_ns / 1e9);
 }
 
+/* As the cluster's cache has it; NULL when nothing has that name. */
+static const char *interned(const char *name)
+{
+	return km_intern_find(interner, name, strlen(name));
+}
+
 static void expect_pod(const char *pod, const char *node, double now, const char *expected)
 {
 	static const char *const spec[] = {"main", "side"};
@@ -109,8 +115,8 @@ static void expect_pod(const char *pod, const char *node, double now, const char
 
 	for (size_t i = 0; i < KM_ARRAY_LEN(spec); i++)
 		names[i] = km_intern(interner, spec[i], strlen(spec[i]));
-	n = agg_store_pod(store, "ns", pod, node && !interned_node ? node : interned_node, names, KM_ARRAY_LEN(spec),
-		AT(now), found, KM_ARRAY_LEN(found));
+	n = agg_store_pod(store, interned("ns"), interned(pod), node && !interned_node ? node : interned_node, names,
+		KM_ARRAY_LEN(spec), AT(now), found, KM_ARRAY_LEN(found));
 	for (size_t i = 0; i < n; i++)
 		add_usage(&out, found[i].name, &found[i].usage);
 	assert_string_equal(out.data ? out.data : "", expected);
@@ -414,7 +420,8 @@ static void expect_swap(double now, int64_t main_bytes, int64_t side_bytes, int6
 	struct agg_container_usage found[2];
 	struct agg_usage u;
 
-	assert_int_equal(agg_store_pod(store, "ns", "p", "n", NULL, 0, AT(now), found, 2), 2);
+	assert_int_equal(
+		agg_store_pod(store, interned("ns"), interned("p"), interned("n"), NULL, 0, AT(now), found, 2), 2);
 	assert_string_equal(found[0].name, "main");
 	assert_int_equal(found[0].usage.more.swap_bytes, (uint64_t)main_bytes);
 	assert_int_equal(found[1].usage.more.swap_bytes, (uint64_t)side_bytes);
@@ -474,7 +481,8 @@ static void expect_storage(double now, int64_t main_bytes, int64_t side_bytes, i
 	struct agg_container_usage found[2];
 	struct agg_usage u;
 
-	assert_int_equal(agg_store_pod(store, "ns", "p", "n", NULL, 0, AT(now), found, 2), 2);
+	assert_int_equal(
+		agg_store_pod(store, interned("ns"), interned("p"), interned("n"), NULL, 0, AT(now), found, 2), 2);
 	assert_int_equal(found[0].usage.more.storage_bytes, (uint64_t)main_bytes);
 	assert_int_equal(found[1].usage.more.storage_bytes, (uint64_t)side_bytes);
 	assert_int_equal(agg_store_node(store, "n", AT(now), &u), 0);
