@@ -256,10 +256,10 @@ class Simulator:
                                f'tls-private-key-file = {self.path("serving-key.pem")}', *aggregator, *(['[hpa]', *hpa] if hpa is not None else [])]) + '\n')
         return f.name, port
 
-    def front_proxy(self, port):
-        """A connection to the daemon as kube-apiserver makes it."""
+    def front_proxy(self, port, *headers):
+        """A connection to the daemon as kube-apiserver makes it, with these headers besides."""
         return Connection(port, self.path('serving.pem'), self.path('front-proxy-client.pem'), self.path('front-proxy-client-key.pem'),
-                          (('X-Remote-User', 'alice'), ('X-Remote-Group', 'system:authenticated')))
+                          (('X-Remote-User', 'alice'), ('X-Remote-Group', 'system:authenticated'), *headers))
 
     def addresses(self):
         """of the kubelets, as bench-floor wants them"""
