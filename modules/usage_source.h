@@ -27,5 +27,8 @@ struct km_usage_source {
 	int (*pod)(const struct kube_pod *pod, void *arg, struct km_pod_usage *ret);
 	/* Whether there are figures at all yet; false: *ret_why (static) says why not. */
 	bool (*ready)(void *arg, const char **ret_why);
+	/* Who is told, in the loop, when new samples of a node's pods have landed (node: interned in the cluster's
+	 * interner); fn NULL: nobody any more. There is one listener. */
+	void (*listen)(void (*fn)(const char *node, void *arg), void *fn_arg, void *arg);
 	void *arg;
 };

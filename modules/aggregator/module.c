@@ -356,6 +356,11 @@ static int module_init(struct km_context *ctx, void **ret_self, struct km_err *e
 	return 0;
 }
 
+static void on_landed(const char *node, void *arg)
+{
+	agg_usage_landed(KM_CAST(struct module, arg, MODULE_MAGIC)->usage, node);
+}
+
 static bool some_kubelet_fails(void *arg)
 {
 	struct agg_scraper_state state;
@@ -373,6 +378,7 @@ static int module_start(void *self, struct km_err *err)
 	if ((r = agg_scraper_new(
 		     m->ctx, m->now->options, m->store, kubelet_roots(m), kubelet_identity(m), &m->scraper, err)) < 0)
 		return r;
+	agg_scraper_on_landed(m->scraper, on_landed, m);
 	if ((r = agg_pending_csrs_new(m->ctx->client, CSR_PERIOD_US, some_kubelet_fails, m, &m->csrs)) < 0)
 		return km_fail(err, r, "out of memory");
 	r = renew_tls(m, err);

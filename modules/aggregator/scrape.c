@@ -337,6 +337,8 @@ static void take_body(struct agg_scraped *n, const struct km_fetch_result *resul
 	agg_store_skipped(store, stats.skipped);
 	note_limit(n, agg_store_commit(store, km_wall_ns()));
 	succeeded(n);
+	if (agg_store_landed(store) && n->owner->landed)
+		n->owner->landed(agg_store_landed(store), n->owner->landed_arg);
 }
 
 static uint64_t time_left(const struct agg_scraped *n)

@@ -68,6 +68,8 @@ struct agg_scraper {
 	struct agg_pins_file *pins;
 	struct km_map nodes; /* name -> struct agg_scraped, owned */
 	struct agg_scraper_counters counters;
+	void (*landed)(const char *node, void *arg); /* or NULL */
+	void *landed_arg;
 	struct agg_histogram scrapes;
 	int64_t newest_success_ns;
 	bool insecure_logged;

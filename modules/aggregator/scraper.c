@@ -328,6 +328,12 @@ int agg_scraper_reconfigure(struct agg_scraper *s, const struct agg_options *opt
 	return 0;
 }
 
+void agg_scraper_on_landed(struct agg_scraper *s, void (*fn)(const char *node, void *arg), void *arg)
+{
+	s->landed = fn;
+	s->landed_arg = arg;
+}
+
 void agg_scraper_state(const struct agg_scraper *s, struct agg_scraper_state *ret)
 {
 	struct km_map_entry *e;

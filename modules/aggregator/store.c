@@ -184,6 +184,8 @@ void agg_store_forget_node(struct agg_store *s, const char *name)
 	if (!n)
 		return;
 	assert(n != s->filling);
+	if (s->landed == n->name)
+		s->landed = NULL;
 	if (n == s->storing)
 		s->storing = NULL;
 	km_map_remove(&s->nodes, &n->name, sizeof(n->name));
@@ -402,9 +404,12 @@ void agg_store_skipped(struct agg_store *s, uint64_t lines)
 	s->stats.lines_skipped_total += lines;
 }
 
-static void add_point(struct agg_store *s, struct agg_pair *pair, const struct agg_point *point, int64_t now_ns)
+/* True: it is newer than what there was. */
+static bool add_point(struct agg_store *s, struct agg_pair *pair, const struct agg_point *point, int64_t now_ns)
 {
-	switch (agg_pair_add(pair, point, s->filling->committed_ns, now_ns, s->max_window_ns)) {
+	enum agg_added added = agg_pair_add(pair, point, s->filling->committed_ns, now_ns, s->max_window_ns);
+
+	switch (added) {
 	case AGG_ADDED_RESET:
 		s->stats.counter_resets_total++;
 		break;
@@ -415,6 +420,7 @@ static void add_point(struct agg_store *s, struct agg_pair *pair, const struct a
 	case AGG_ADDED_REPEATED:
 		break;
 	}
+	return added != AGG_ADDED_REPEATED;
 }
 
 /* Swap is as the last scrape says: no figure is no figure. */
@@ -433,6 +439,7 @@ size_t agg_store_commit(struct agg_store *s, int64_t now_ns)
 {
 	struct node *n = s->filling;
 
+	s->landed = NULL;
 	add_point(s, &n->pair, &s->node_point, now_ns);
 	n->gauges.swap_bytes = s->node_swap_bytes;
 	for (uint32_t i = 0; i < n->n; i++) {
@@ -442,7 +449,8 @@ size_t agg_store_commit(struct agg_store *s, int64_t now_ns)
 			free_container(s, n->order[i]);
 			continue;
 		}
-		add_point(s, &n->order[i]->pair, &in->point, now_ns);
+		if (add_point(s, &n->order[i]->pair, &in->point, now_ns))
+			s->landed = n->name;
 		keep_swap(s, n->order[i], in->swap_bytes);
 		s->sorted[in->turn - 1] = n->order[i];
 	}
@@ -455,6 +463,11 @@ size_t agg_store_commit(struct agg_store *s, int64_t now_ns)
 	n->committed_ns = s->stats.newest_commit_ns = now_ns;
 	s->filling = NULL;
 	return s->refused;
+}
+
+const char *agg_store_landed(const struct agg_store *s)
+{
+	return s->landed;
 }
 
 void agg_store_abort(struct agg_store *s)

@@ -31,6 +31,8 @@ void agg_store_line(const struct agg_line *line, void *store);           /* an a
 /* Makes the scrape visible: containers not in it are forgotten (their pod has ended or moved). now_ns: wall clock.
  * Returns how many lines went beyond the limits above and were left out. */
 size_t agg_store_commit(struct agg_store *s, int64_t now_ns);
+/* The node of the last commit, interned, if that brought a newer sample of any container; NULL: it repeated all. */
+const char *agg_store_landed(const struct agg_store *s);
 void agg_store_abort(struct agg_store *s); /* as if the scrape had never been begun */
 /*
  * Ephemeral storage, which comes by itself and less often: begin for a node that is known (else -ENOENT), lines of

@@ -82,6 +82,7 @@ struct agg_store {
 	uint32_t n_known;                        /* of the node's order, before this scrape added to it */
 	uint32_t turns;                          /* containers seen */
 	bool disordered;                         /* they did not come in the known order */
+	const char *landed;                      /* of the last commit, see agg_store_landed; borrowed from the node */
 	size_t refused;                          /* lines beyond a limit */
 	uint32_t expected[AGG_SCRAPE_ERROR + 1]; /* per series: the place of the next line's container */
 };

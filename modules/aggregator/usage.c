@@ -12,7 +12,9 @@
 
 struct agg_usage_reader {
 	uint32_t magic;
-	const struct agg_view *view; /* borrowed */
+	const struct agg_view *view;                 /* borrowed */
+	void (*landed)(const char *node, void *arg); /* NULL: nobody listens */
+	void *landed_arg;
 	struct agg_item item;
 	struct km_container_usage containers[AGG_ITEM_CONTAINERS_MAX];
 };
@@ -66,7 +68,21 @@ static bool is_ready(void *arg, const char **ret_why)
 	return true;
 }
 
+static void listen_to(void (*fn)(const char *node, void *arg), void *fn_arg, void *arg)
+{
+	struct agg_usage_reader *r = KM_CAST(struct agg_usage_reader, arg, READER_MAGIC);
+
+	r->landed = fn;
+	r->landed_arg = fn_arg;
+}
+
+void agg_usage_landed(struct agg_usage_reader *r, const char *node)
+{
+	if (r->landed)
+		r->landed(node, r->landed_arg);
+}
+
 struct km_usage_source agg_usage_source(struct agg_usage_reader *r)
 {
-	return (struct km_usage_source){.pod = read_pod, .ready = is_ready, .arg = r};
+	return (struct km_usage_source){.pod = read_pod, .ready = is_ready, .listen = listen_to, .arg = r};
 }

@@ -13,3 +13,5 @@ struct agg_usage_reader;
 int agg_usage_reader_new(const struct agg_view *view, struct agg_usage_reader **ret) _must_check_;
 void agg_usage_reader_free(struct agg_usage_reader *r); /* NULL is fine */
 struct km_usage_source agg_usage_source(struct agg_usage_reader *r);
+/* New samples of this node's containers are in the store. */
+void agg_usage_landed(struct agg_usage_reader *r, const char *node);

@@ -13,6 +13,7 @@
 
 #define SPREAD_US (1 * KM_USEC_PER_SEC)    /* many that are due at once start within this */
 #define CROWD_US  (100 * KM_USEC_PER_MSEC) /* pause when HPA_ROUNDS_MAX are under way */
+#define WAKE_US   (1 * KM_USEC_PER_SEC)    /* samples that land within this wake once: a round may cost a GET */
 #define WAIT_US   (1 * KM_USEC_PER_SEC)    /* pause while there is nothing to compute from yet */
 
 static struct hpa_entry *cast(void *arg)
@@ -32,6 +33,7 @@ static void entry_free(struct hpa_entry *e)
 	struct km_interner *in = kube_cluster_interner(e->c->config.ctx->cluster);
 
 	hpa_entry_drop_round(e);
+	hpa_wake_clear(&e->c->wake, &e->nodes, e);
 	km_timer_free(e->timer);
 	hpa_memory_clear(&e->memory);
 	kube_selector_free(e->selector);
@@ -80,8 +82,36 @@ static void adopt(struct hpa_entry *e, json_t *object)
 
 static void schedule(struct hpa_entry *e, uint64_t delay_us)
 {
-	if (e->state == HPA_IDLE && e->spec)
-		km_timer_set(e->timer, delay_us);
+	if (e->state != HPA_IDLE || !e->spec)
+		return;
+	e->due_us = km_now_us() + delay_us;
+	km_timer_set(e->timer, delay_us);
+}
+
+/* How long a sample that has landed waits for the next one's company. */
+static uint64_t wake_delay(const struct hpa_entry *e)
+{
+	uint64_t earliest = e->begun_us ? e->begun_us + WAKE_US : 0, now = km_now_us();
+
+	return earliest > now ? earliest - now : 0;
+}
+
+static void wake_entry(void *who, void *arg)
+{
+	struct hpa_entry *e = cast(who);
+	uint64_t delay = wake_delay(e);
+
+	(void)arg;
+	e->landed = true; /* a round under way may have read the older one */
+	if (e->state == HPA_IDLE && km_now_us() + delay < e->due_us)
+		schedule(e, delay);
+}
+
+static void on_landed(const char *node, void *arg)
+{
+	const struct hpa_controller *c = arg;
+
+	hpa_wake_landed(&c->wake, node, wake_entry, NULL);
 }
 
 /* ---- a round ---- */
@@ -95,7 +125,7 @@ static void end_round(struct hpa_entry *e)
 		adopt(e, pending);
 		json_decref(pending);
 	}
-	schedule(e, e->due_now ? 0 : (uint64_t)e->c->config.options->sync_period / 1000);
+	schedule(e, e->due_now ? 0 : e->landed ? wake_delay(e) : (uint64_t)e->c->config.options->sync_period / 1000);
 }
 
 static void start_round(struct hpa_entry *e)
@@ -159,7 +189,8 @@ static void begin(struct hpa_entry *e)
 	}
 	c->rounds++;
 	e->state = HPA_MAPPING;
-	e->due_now = false;
+	e->due_now = e->landed = false;
+	e->begun_us = km_now_us();
 	e->writes = c->config.may_write(c->config.arg);
 	if (kube_mapper_find(c->config.mapper, e->spec->target_api_version, e->spec->target_kind, on_mapped, e,
 		    &e->mapper_call) < 0) {
@@ -326,6 +357,8 @@ int hpa_controller_new(const struct hpa_controller_config *config, struct hpa_co
 		return -ENOMEM;
 	c->config = *config;
 	hpa_controller_configure(c, config->options);
+	hpa_wake_init(&c->wake, kube_cluster_interner(config->ctx->cluster));
+	config->ctx->usage->listen(on_landed, c, config->ctx->usage->arg);
 	*ret = c;
 	return 0;
 }
@@ -337,9 +370,11 @@ void hpa_controller_free(struct hpa_controller *c)
 
 	if (!c)
 		return;
+	c->config.ctx->usage->listen(NULL, NULL, c->config.ctx->usage->arg);
 	while ((slot = km_map_next(&c->entries, &cursor)))
 		remove_entry(c, slot->value);
 	km_map_free(&c->entries);
+	hpa_wake_free(&c->wake);
 	hpa_pods_clear(&c->pods);
 	free(c);
 }

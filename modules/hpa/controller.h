@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HPAs of the cluster and when each is reconciled: at once when it is new or its spec has changed, otherwise a sync
- * period after its last time, never twice at the same time, and only so many side by side. What a round needs from the
- * world stands in world.c.
+ * The HPAs of the cluster and when each is reconciled: at once when it is new or its spec has changed or a new sample
+ * of one of its pods has landed (at most once a second for that), otherwise a sync period after its last time, never
+ * twice at the same time, and only so many side by side. What a round needs from the world stands in world.c.
  */
 #pragma once
 

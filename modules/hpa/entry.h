@@ -9,6 +9,7 @@
 #include "hpa/pods.h"
 #include "hpa/reconcile.h"
 #include "hpa/scale_client.h"
+#include "hpa/wake.h"
 
 #define HPA_ENTRY_MAGIC   0x48504145u
 #define HPA_WARNINGS_TOLD 8 /* of one HPA, remembered so as not to be logged each round */
@@ -40,6 +41,10 @@ struct hpa_entry {
 	struct kube_selector *selector; /* owned: the target's pods, as of the last round; or NULL */
 	bool listed;                    /* in the list under way */
 	bool due_now;                   /* changed while a round was under way */
+	struct hpa_wake_set nodes;      /* of its pods, as of the last round */
+	bool landed;                    /* a sample of them has, since the last round began */
+	uint64_t begun_us;              /* when that was; 0: never */
+	uint64_t due_us;                /* when the timer fires, while it is armed */
 
 	struct hpa_world world; /* its arg is the entry */
 	enum hpa_entry_state state;
@@ -66,6 +71,7 @@ struct hpa_controller {
 	struct hpa_controller_config config;
 	struct hpa_flags flags;
 	struct km_map entries; /* by key; values struct hpa_entry */
+	struct hpa_wake wake;  /* whom a node's sample concerns */
 	size_t rounds;         /* under way */
 	struct hpa_pods pods;  /* scratch of the round that is asking */
 	struct hpa_controller_counters counters;

@@ -16,6 +16,7 @@ void hpa_pods_clear(struct hpa_pods *p)
 	free(p->pods);
 	free(p->containers);
 	free(p->metrics);
+	free(p->nodes);
 	*p = (struct hpa_pods){0};
 }
 
@@ -65,8 +66,10 @@ static int add_pod(struct hpa_pods *p, const struct kube_pod *pod, enum resource
 			   : resource == MEMORY ? pod->memory_overhead_milli
 						: 0;
 
-	if (make_room(&p->pods, p->n_pods, sizeof(*p->pods), &p->pods_capacity) < 0)
+	if (make_room(&p->pods, p->n_pods, sizeof(*p->pods), &p->pods_capacity) < 0 ||
+		make_room(&p->nodes, p->n_pods, sizeof(*p->nodes), &p->nodes_capacity) < 0)
 		return -ENOMEM;
+	p->nodes[p->n_pods] = pod->node;
 	p->pods[p->n_pods++] = (struct hpa_pod){
 		.name = pod->name,
 		.phase = pod->phase,

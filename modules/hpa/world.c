@@ -183,6 +183,9 @@ static void pods(const struct kube_selector *selector, const char *text, const c
 			"unable to fetch metrics from resource metrics API: out of memory");
 	else if (p->n_metrics == 0)
 		snprintf(ret->error, sizeof(ret->error), "no metrics returned from resource metrics API");
+	/* without memory it is not woken, but looked at once a sync period all the same */
+	if (hpa_wake_set_nodes(&e->c->wake, &e->nodes, e, p->nodes, p->n_pods) < 0)
+		km_log_m(LOG_DEBUG, "%s: no memory for noting its nodes", e->key);
 	ret->pods = p->pods;
 	ret->n_pods = p->n_pods;
 	ret->metrics = p->metrics;

@@ -29,6 +29,8 @@ struct world {
 	struct hpa_options options;
 	bool may_write, usage_ready;
 	unsigned usage_milli; /* of each pod */
+	void (*landed)(const char *node, void *arg);
+	void *landed_arg;
 
 	/* the API server */
 	const char *target_kinds; /* of apps/v1 */
@@ -165,6 +167,14 @@ static int usage_of(const struct kube_pod *pod, void *arg, struct km_pod_usage *
 	return 0;
 }
 
+static void usage_listen(void (*fn)(const char *node, void *arg), void *fn_arg, void *arg)
+{
+	struct world *w = arg;
+
+	w->landed = fn;
+	w->landed_arg = fn_arg;
+}
+
 static bool usage_ready(void *arg, const char **ret_why)
 {
 	*ret_why = "not yet";
@@ -210,7 +220,7 @@ static int setup(void **state)
 	w->version = 100;
 	w->may_write = w->usage_ready = true;
 	w->usage_milli = 200;
-	w->usage = (struct km_usage_source){.pod = usage_of, .ready = usage_ready, .arg = w};
+	w->usage = (struct km_usage_source){.pod = usage_of, .ready = usage_ready, .listen = usage_listen, .arg = w};
 	w->ctx = (struct km_context){.loop = w->loop, .client = w->client, .cluster = w->cluster, .usage = &w->usage};
 	/* what is not due at once would be due in an hour: whatever comes earlier was asked for */
 	w->options = (struct hpa_options){.sync_period = 3600 * KM_NSEC_PER_SEC,
@@ -296,6 +306,13 @@ static bool wanted_statuses(void *arg)
 	const struct world *w = arg;
 
 	return w->status_puts >= w->want && counters(w).status_writes_total >= w->want;
+}
+
+static bool wanted_rounds(void *arg)
+{
+	const struct world *w = arg;
+
+	return counters(w).rounds_total >= w->want;
 }
 
 static bool wanted_held(void *arg)

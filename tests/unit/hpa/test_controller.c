@@ -267,6 +267,47 @@ static void test_waits_for_samples(void **state)
 	assert_int_equal(w->put_replicas, 5);
 }
 
+static void land(struct world *w, const char *node)
+{
+	struct km_interner *in = kube_cluster_interner(w->cluster);
+	const char *interned = km_intern(in, node, strlen(node));
+
+	w->landed(interned, w->landed_arg);
+	km_istr_unref(in, interned);
+}
+
+/* A new sample of a node wakes the HPAs that have pods there, and no other; the usage of that moment counts. */
+static void test_sample_wakes(void **state)
+{
+	struct world *w = *state;
+
+	w->usage_milli = 50; /* as wanted: 3 stay */
+	tell(w, KUBE_ADDED, "web", 1, 9);
+	wait_for(w, wanted_statuses, 1);
+	assert_int_equal(w->scale_puts, 0);
+	w->usage_milli = 100;
+	for (int i = 0; i < 20; i++)
+		land(w, "elsewhere");
+	land(w, "n1");
+	land(w, "n1");
+	assert_true(until(w, scale_was_put));
+	assert_int_equal(w->put_replicas, 4); /* 2 pods at twice the target */
+	wait_for(w, wanted_statuses, 2);
+	assert_int_equal(counters(w).rounds_total, 2);
+	/* what lands while a round is under way may not have been seen by it */
+	w->hold = true;
+	w->usage_milli = 150;
+	land(w, "n1");
+	wait_for(w, wanted_held, 1);
+	w->usage_milli = 200;
+	land(w, "n1");
+	release(w);
+	wait_for(w, wanted_rounds, 4);
+	/* one that is deleted is woken no more */
+	tell(w, KUBE_DELETED, "web", 9, 9);
+	land(w, "n1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +325,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_status_conflict, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crowd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_waits_for_samples, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sample_wakes, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
