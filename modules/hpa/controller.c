@@ -139,6 +139,10 @@ static void start_round(struct hpa_entry *e)
 		.memory = &e->memory,
 		.flags = &e->c->flags,
 		.world = &e->world,
+		.remark = e->legacy && e->mapping ? "scaleTargetRef names extensions/v1beta1, which this server does "
+						    "not have: apps/v1 is "
+						    "scaled instead; write that into the HPA"
+						  : NULL,
 	};
 
 	e->state = HPA_ROUND;
@@ -150,11 +154,31 @@ static void start_round(struct hpa_entry *e)
 	}
 }
 
+/*
+ * Manifests of Kubernetes' first years name extensions/v1beta1, which no server has had since 1.16: what they mean is
+ * in apps today (spec 4.1; the how-to's own HPA is one of them). Upstream leaves such an HPA without a target.
+ */
+static bool means_apps(const struct hpa_entry *e)
+{
+	static const char *const kinds[] = {"Deployment", "ReplicaSet"};
+	bool known = false;
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(kinds); i++)
+		known = known || strcmp(e->spec->target_kind, kinds[i]) == 0;
+	return known && e->c->flags.fixed && strncmp(e->spec->target_api_version, "extensions/", 11) == 0;
+}
+
 static void on_mapped(struct kube_mapping *mapping, int error, const char *text, void *arg)
 {
 	struct hpa_entry *e = cast(arg);
 
 	e->mapper_call = NULL;
+	if (!mapping && error == -ENOENT && !e->legacy && means_apps(e)) {
+		e->legacy = true;
+		if (kube_mapper_find(
+			    e->c->config.mapper, "apps/v1", e->spec->target_kind, on_mapped, e, &e->mapper_call) == 0)
+			return;
+	}
 	e->mapping = mapping;
 	if (mapping && hpa_scale_client_new(
 			       e->c->config.ctx->client, mapping, e->namespace_, e->spec->target_name, &e->scale) < 0) {
@@ -188,6 +212,7 @@ static void begin(struct hpa_entry *e)
 		return;
 	}
 	c->rounds++;
+	e->legacy = false;
 	e->state = HPA_MAPPING;
 	e->due_now = e->landed = false;
 	e->begun_us = km_now_us();

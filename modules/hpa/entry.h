@@ -55,6 +55,7 @@ struct hpa_entry {
 	struct km_err mapping_error;
 	int mapping_code;
 	struct kube_mapper_call *mapper_call;
+	bool legacy;                    /* the target's group is gone, and its kind is looked up in apps */
 	struct hpa_scale_client *scale; /* owned, of this round */
 	struct hpa_metric_slot *slots;  /* owned, one a metric; NULL: none was asked for in this round */
 	struct kube_call *status_call;

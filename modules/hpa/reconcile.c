@@ -70,7 +70,10 @@ void hpa_round_warn(const struct hpa_round *round, const char *reason, const cha
 void hpa_round_condition(
 	struct hpa_round *round, const char *type, bool is_true, const char *reason, const char *message)
 {
-	hpa_status_set(&round->status, type, is_true, reason, hpa_seconds_of(hpa_round_now(round)), "%s", message);
+	const char *remark = is_true && strcmp(type, able_to_scale) == 0 ? round->config.remark : NULL;
+
+	hpa_status_set(&round->status, type, is_true, reason, hpa_seconds_of(hpa_round_now(round)), "%s%s%s", message,
+		remark ? "; " : "", remark ? remark : "");
 }
 
 /* What the round comes to, unless something later is worse. */

@@ -124,6 +124,8 @@ struct hpa_round_config {
 	struct hpa_memory *memory;
 	const struct hpa_flags *flags;
 	const struct hpa_world *world;
+	/* What AbleToScale says besides whenever it is True; NULL: nothing. */
+	const char *remark;
 };
 
 /* 0 or -ENOMEM; the first question is asked before it returns, and done may have been called (*ret is set before). */

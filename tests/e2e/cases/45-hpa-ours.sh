@@ -25,6 +25,9 @@ in_tree() { # on|off
 	"$cluster" start "$LAB" kube-controller-manager
 }
 replicas() { k get deployment ours -o 'jsonpath={.spec.replicas}'; }
+podinfo_status() { k get --raw /apis/autoscaling/v2beta2/namespaces/default/horizontalpodautoscalers/podinfo | jq .status; }
+podinfo_has_two() { [ "$(k get deployment podinfo -o 'jsonpath={.spec.replicas}')" = 2 ]; }
+podinfo_has_both_metrics() { podinfo_status | jq -e '[.currentMetrics[].resource | select((.current.averageUtilization // 0) > 0 or (.name == "memory" and .current.averageValue != "0"))] | length == 2' >/dev/null; }
 several() { [ "$(replicas)" -ge 3 ]; }
 one() { [ "$(replicas)" = 1 ]; }
 # Who changed our Deployment's scale since the audit log's line number FROM, in order, each run of one user as one line
@@ -37,9 +40,10 @@ restore() {
 	sed -i '/^# added by 45-hpa-ours/,$d' "$ini"
 	restart_daemon
 	in_tree on
-	k delete hpa ours --ignore-not-found
+	k delete hpa ours podinfo --ignore-not-found
 	k -n kube-system delete hpa kmetricsd-canary --ignore-not-found
 	unburn ours
+	unburn podinfo
 }
 trap restore EXIT
 
@@ -57,6 +61,16 @@ wait_for 90 "one pod runs" has_ready_pods ours 1
 
 in_tree off
 wait_for 150 "the in-tree controller is gone: ours is active" is_active
+
+burn podinfo 1 "5 16"
+k create -f "$here/manifests/howto-hpa.yaml"
+wait_for 60 "the manual's HPA works as it is written: two replicas at least" podinfo_has_two
+wait_for 60 "both of its metrics are known" podinfo_has_both_metrics
+podinfo_status | jq -r '.conditions[] | select(.type == "AbleToScale").message' | tee "$LAB/podinfo.out"
+grep -q 'scaleTargetRef names extensions/v1beta1, which this server does not have: apps/v1 is scaled instead' "$LAB/podinfo.out" || fail "the HPA does not say what was made of its target"
+k delete hpa podinfo
+unburn podinfo
+
 start=$(audit_lines)
 NAME=ours envsubst <"$here/manifests/burn-hpa.yaml" | k apply -f -
 load ours "40 16"

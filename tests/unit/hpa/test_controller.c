@@ -308,6 +308,50 @@ static void test_sample_wakes(void **state)
 	land(w, "n1");
 }
 
+static const char *message_of(const struct world *w, const char *type)
+{
+	json_t *c;
+	size_t i;
+
+	json_array_foreach(json_object_get(w->status, "conditions"), i, c)
+	{
+		if (strcmp(json_string_value(json_object_get(c, "type")), type) == 0)
+			return json_string_value(json_object_get(c, "message"));
+	}
+	return "";
+}
+
+/* extensions/v1beta1, as old manifests have it, means apps/v1 where that group is gone, and the HPA says so; strict
+ * does as upstream. */
+static void test_legacy_target(void **state)
+{
+	struct world *w = *state;
+	json_t *object = hpa("web", 1, 5, "Deployment"), *later;
+
+	json_object_set_new(json_object_get(json_object_get(object, "spec"), "scaleTargetRef"), "apiVersion",
+		json_string("extensions/v1beta1"));
+	w->options.compat = HPA_COMPAT_FIXED;
+	hpa_controller_configure(w->controller, &w->options);
+	assert_int_equal(hpa_controller_object(w->controller, KUBE_ADDED, object, NULL), 0);
+	wait_for(w, wanted_statuses, 1);
+	assert_int_equal(w->put_replicas, 5);
+	assert_non_null(strstr(message_of(w, "AbleToScale"), "; scaleTargetRef names extensions/v1beta1"));
+	later = json_deep_copy(object);
+	json_decref(object);
+	w->options.compat = HPA_COMPAT_STRICT;
+	hpa_controller_configure(w->controller, &w->options);
+	json_object_set_new(json_object_get(later, "spec"), "maxReplicas", json_integer(6));
+	json_object_set_new(json_object_get(later, "metadata"), "resourceVersion", json_string("200"));
+	w->version = 200;
+	assert_int_equal(hpa_controller_object(w->controller, KUBE_MODIFIED, later, NULL), 0);
+	wait_for(w, wanted_statuses, 2);
+	assert_int_equal(w->put_replicas, 5);
+	assert_string_equal(message_of(w, "AbleToScale"), "the HPA controller was unable to get the target's current "
+							  "scale: no matches for kind \"Deployment\" in "
+							  "group \"extensions\"");
+	json_decref(later);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +370,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_crowd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_waits_for_samples, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sample_wakes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_legacy_target, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
