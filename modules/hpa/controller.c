@@ -13,7 +13,8 @@
 
 #define SPREAD_US (1 * KM_USEC_PER_SEC)    /* many that are due at once start within this */
 #define CROWD_US  (100 * KM_USEC_PER_MSEC) /* pause when HPA_ROUNDS_MAX are under way */
-#define WAKE_US   (1 * KM_USEC_PER_SEC)    /* samples that land within this wake once: a round may cost a GET */
+#define WAKE_US   (1 * KM_USEC_PER_SEC)    /* samples that land within this wake an HPA once */
+#define GET_US    (20 * KM_USEC_PER_MSEC)  /* of the API server's time that samples may cost us for each HPA */
 #define WAIT_US   (1 * KM_USEC_PER_SEC)    /* pause while there is nothing to compute from yet */
 
 static struct hpa_entry *cast(void *arg)
@@ -88,10 +89,12 @@ static void schedule(struct hpa_entry *e, uint64_t delay_us)
 	km_timer_set(e->timer, delay_us);
 }
 
-/* How long a sample that has landed waits for the next one's company. */
+/* How long a sample that has landed waits for the next one's company. A round asks the API server for the scale: with
+ * very many HPAs samples wake less often, so that this never makes more than 50 requests a second. */
 static uint64_t wake_delay(const struct hpa_entry *e)
 {
-	uint64_t earliest = e->begun_us ? e->begun_us + WAKE_US : 0, now = km_now_us();
+	uint64_t pause = KM_MAX(WAKE_US, e->c->entries.count * GET_US), now = km_now_us(),
+		 earliest = e->begun_us ? e->begun_us + pause : 0;
 
 	return earliest > now ? earliest - now : 0;
 }
