@@ -89,11 +89,12 @@ static void schedule(struct hpa_entry *e, uint64_t delay_us)
 	km_timer_set(e->timer, delay_us);
 }
 
-/* How long a sample that has landed waits for the next one's company. A round asks the API server for the scale: with
- * very many HPAs samples wake less often, so that this never makes more than 50 requests a second. */
+/* How long a sample that has landed waits for the next one's company. Where a round has to ask the API server for the
+ * scale, samples wake the less often the more HPAs there are, so that this never makes more than 50 requests a second.
+ */
 static uint64_t wake_delay(const struct hpa_entry *e)
 {
-	uint64_t pause = KM_MAX(WAKE_US, e->c->entries.count * GET_US), now = km_now_us(),
+	uint64_t pause = e->from_watch ? WAKE_US : KM_MAX(WAKE_US, e->c->entries.count * GET_US), now = km_now_us(),
 		 earliest = e->begun_us ? e->begun_us + pause : 0;
 
 	return earliest > now ? earliest - now : 0;

@@ -12,6 +12,7 @@
 #include "hpa/spec.h"
 #include "kube/mapper.h"
 #include "kube/reflector.h"
+#include "kube/scales.h"
 #include "module.h"
 
 #define HPA_CONTROLLER_MAX  20000 /* HPAs; more are left out and counted */
@@ -26,6 +27,7 @@ struct hpa_controller_config {
 	struct kube_mapper *mapper;         /* borrowed */
 	struct hpa_events *events;          /* borrowed */
 	struct hpa_metrics_client *metrics; /* borrowed */
+	struct kube_scales *scales;         /* borrowed; NULL: each scale is asked for */
 	const struct hpa_options *options;  /* borrowed until replaced by hpa_controller_configure */
 	/* Whether we may write at this moment; asked in the loop turn of each write (DESIGN 5). */
 	bool (*may_write)(void *arg);
@@ -46,7 +48,8 @@ void hpa_controller_list(struct hpa_controller *c, bool begins);
 void hpa_controller_wake(struct hpa_controller *c);
 
 struct hpa_controller_counters {
-	uint64_t hpas, rounds_total, errors_total, scaled_total, status_writes_total, events_total, left_out_total;
+	uint64_t hpas, rounds_total, errors_total, scaled_total, status_writes_total, events_total, left_out_total,
+		scale_gets_total;
 };
 void hpa_controller_counters(const struct hpa_controller *c, struct hpa_controller_counters *ret);
 /* One object an HPA, for `kmetricsd status -o json`. New reference. */

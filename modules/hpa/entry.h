@@ -57,6 +57,10 @@ struct hpa_entry {
 	struct kube_mapper_call *mapper_call;
 	bool legacy;                    /* the target's group is gone, and its kind is looked up in apps */
 	struct hpa_scale_client *scale; /* owned, of this round */
+	bool from_watch;                /* the last scale was known without asking */
+	uint64_t read_version;          /* resourceVersion of the last scale */
+	uint64_t put_version;           /* that which our last write replaced: until the watch tells a newer one, it
+					   does not know that write */
 	struct hpa_metric_slot *slots;  /* owned, one a metric; NULL: none was asked for in this round */
 	struct kube_call *status_call;
 

@@ -44,6 +44,7 @@ struct module {
 	struct kube_mapper *mapper;
 	struct hpa_events *events;
 	struct hpa_metrics_client *metrics;
+	struct kube_scales *scales;
 	struct hpa_controller *controller;
 	struct kube_lease *lease; /* NULL: versions are not known yet, or there are no Leases */
 	bool lease_held, no_leases;
@@ -304,6 +305,7 @@ static int watch(struct module *m, enum hpa_api_version version)
 		.version = version,
 		.mapper = m->mapper,
 		.metrics = m->metrics,
+		.scales = m->scales,
 		.options = m->options,
 		.may_write = may_write,
 		.arg = m,
@@ -399,6 +401,7 @@ static void module_fini(void *self)
 	km_timer_free(m->tick);
 	stop_watching(m);
 	hpa_metrics_client_free(m->metrics);
+	kube_scales_free(m->scales);
 	kube_mapper_free(m->mapper);
 	kube_lease_free(m->lease);
 	json_decref(m->canary);
@@ -436,6 +439,7 @@ static int module_init(struct km_context *ctx, void **ret_self, struct km_err *e
 	hpa_presence_reset(&m->presence);
 	if (kube_mapper_new(ctx->client, &m->mapper) < 0 ||
 		hpa_metrics_client_new(ctx->client, m->mapper, &m->metrics) < 0 ||
+		kube_scales_new(ctx->client, &m->scales) < 0 ||
 		km_timer_new(ctx->loop, discover, m, &m->rediscover) < 0 ||
 		km_timer_new(ctx->loop, on_tick, m, &m->tick) < 0)
 		return km_fail(err, -ENOMEM, "out of memory");
@@ -518,6 +522,8 @@ static json_t *module_status(void *self)
 static const struct km_counter counter_rows[] = {
 	COUNTER("hpas", controller.hpas, "HPAs looked after"),
 	COUNTER("reconciles_total", controller.rounds_total, "reconciles begun"),
+	COUNTER("scale_gets_total", controller.scale_gets_total,
+		"scales that had to be asked for, because no watch tells them"),
 	COUNTER("reconcile_errors_total", controller.errors_total, "of these, ended with an error"),
 	COUNTER("scaled_total", controller.scaled_total, "changes of a target's replicas"),
 	COUNTER("status_writes_total", controller.status_writes_total, "writes of an HPA's status"),

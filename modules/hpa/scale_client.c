@@ -251,6 +251,28 @@ int hpa_scale_get(struct hpa_scale_client *scale,
 	return kube_request_start(scale->client, &request, &scale->call);
 }
 
+int hpa_scale_know(struct hpa_scale_client *scale, const struct kube_scale_record *record, const char *namespace_,
+	const char *name, struct hpa_scale *ret)
+{
+	json_t *object = json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:i}, s:{s:i, s:s}}", "kind", "Scale",
+		"apiVersion", "autoscaling/v1", "metadata", "name", name, "namespace", namespace_, "uid", record->uid,
+		"resourceVersion", record->resource_version, "creationTimestamp", record->created, "spec", "replicas",
+		(int)record->replicas, "status", "replicas", (int)record->status_replicas, "selector",
+		record->selector);
+
+	if (!object)
+		return -ENOMEM;
+	json_decref(scale->object);
+	scale->object = object;
+	*ret = (struct hpa_scale){
+		.replicas = record->replicas,
+		.status_replicas = record->status_replicas,
+		.selector = text_of(json_object_get(object, "status"), "selector"),
+		.resource_version = text_of(json_object_get(object, "metadata"), "resourceVersion"),
+	};
+	return 0;
+}
+
 static void on_put(const struct kube_result *result, void *arg)
 {
 	struct hpa_scale_client *scale = KM_CAST(struct hpa_scale_client, arg, SCALE_MAGIC);

@@ -8,6 +8,7 @@
 
 #include "hpa/reconcile.h"
 #include "kube/mapper.h"
+#include "kube/scales.h"
 
 #define HPA_SCALE_BODY_MAX (256 * 1024) /* a larger Scale is refused */
 
@@ -27,6 +28,9 @@ void hpa_scale_client_free(struct hpa_scale_client *scale);
 int hpa_scale_get(struct hpa_scale_client *scale,
 	void (*fn)(const struct hpa_scale *scale, const struct hpa_failure *failure, void *arg), void *arg)
 	_must_check_;
+/* Instead of a GET: what a watch has told counts as read, and stands in *ret until the next read. 0 or -ENOMEM. */
+int hpa_scale_know(struct hpa_scale_client *scale, const struct kube_scale_record *record, const char *namespace_,
+	const char *name, struct hpa_scale *ret) _must_check_;
 /* Writes what was read with this count; resource_version NULL: that of what was read. failure NULL: fine. -EINVAL:
  * nothing was read. */
 int hpa_scale_put(struct hpa_scale_client *scale, int32_t replicas, const char *resource_version,

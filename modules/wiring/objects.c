@@ -123,12 +123,15 @@ static json_t *hpa_role(void)
 {
 	return cluster_role(HPA,
 		json_pack("[{s:[s], s:[s], s:[s,s,s]}, {s:[s], s:[s], s:[s,s]}, {s:[s], s:[s], s:[s,s]}, "
-			  "{s:[s,s], s:[s], s:[s,s]}, {s:[s], s:[s], s:[s,s,s]}]",
+			  "{s:[s,s], s:[s], s:[s,s]}, {s:[s], s:[s], s:[s,s,s]}, "
+			  "{s:[s], s:[s,s,s], s:[s,s]}, {s:[s], s:[s], s:[s,s]}]",
 			"apiGroups", "autoscaling", "resources", "horizontalpodautoscalers", "verbs", "get", "list",
 			"watch", "apiGroups", "autoscaling", "resources", "horizontalpodautoscalers/status", "verbs",
 			"update", "patch", "apiGroups", "*", "resources", "*/scale", "verbs", "get", "update",
 			"apiGroups", "custom.metrics.k8s.io", "external.metrics.k8s.io", "resources", "*", "verbs",
-			"get", "list", "apiGroups", "", "resources", "events", "verbs", "create", "update", "patch"));
+			"get", "list", "apiGroups", "", "resources", "events", "verbs", "create", "update", "patch",
+			"apiGroups", "apps", "resources", "deployments", "replicasets", "statefulsets", "verbs", "list",
+			"watch", "apiGroups", "", "resources", "replicationcontrollers", "verbs", "list", "watch"));
 }
 
 /* One rule of a Role: objects of these names only. */

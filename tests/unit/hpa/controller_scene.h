@@ -23,6 +23,7 @@ struct world {
 	struct kube_cluster *cluster;
 	struct kube_mapper *mapper;
 	struct hpa_events *events;
+	struct kube_scales *scales;
 	struct hpa_controller *controller;
 	struct km_context ctx;
 	struct km_usage_source usage;
@@ -38,6 +39,8 @@ struct world {
 	bool hold;                /* GETs of the scale get no answer yet */
 	struct apistub_conn *held[HELD_MAX];
 	size_t n_held;
+	bool tells_deployments;           /* to whoever lists them */
+	struct apistub_conn *deployments; /* their watch; NULL: none */
 	unsigned scale_gets, scale_puts, status_puts, event_posts;
 	int32_t replicas, put_replicas;
 	json_t *status;           /* owned: of the last status write */
@@ -54,6 +57,10 @@ struct world {
 	"\"phase\":\"Running\",\"startTime\":\"2020-01-01T00:00:00Z\",\"conditions\":[{\"type\":\"Ready\",\"status\"" \
 	":\"True\",\"lastTransitionTime\":\"2020-01-01T00:00:10Z\"}],\"containerStatuses\":[{\"name\":\"c\","         \
 	"\"ready\":true,\"state\":{\"running\":{\"startedAt\":\"2020-01-01T00:00:05Z\"}}}]}}"
+#define DEPLOYMENT(version, replicas)                                                                            \
+	"{\"metadata\":{\"name\":\"web\",\"namespace\":\"shop\",\"uid\":\"u\",\"resourceVersion\":\"" version    \
+	"\"},\"spec\":{\"replicas\":" replicas ",\"selector\":{\"matchLabels\":{\"app\":\"web\"}}},\"status\":{" \
+	"\"replicas\":" replicas "}}"
 #define LIST(items) "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[" items "]}"
 #define DEPLOYMENTS                                                                                         \
 	"{\"name\":\"deployments\",\"namespaced\":true,\"kind\":\"Deployment\"},"                           \
@@ -128,6 +135,13 @@ static void on_request(struct apistub_conn *c, const struct apistub_request *req
 
 	if (strstr(target, "watch=1")) {
 		apistub_stream(c, 200);
+		if (strstr(target, "/deployments?"))
+			w->deployments = c;
+	} else if (strncmp(target, "/apis/apps/v1/deployments?", 26) == 0) {
+		if (w->tells_deployments)
+			apistub_reply(c, 200, NULL, LIST(DEPLOYMENT("7", "3")));
+		else
+			apistub_reply(c, 403, NULL, "{\"kind\":\"Status\"}");
 	} else if (strncmp(target, "/api/v1/pods?", 13) == 0) {
 		apistub_reply(c, 200, NULL, LIST(POD("a") "," POD("b")));
 	} else if (strncmp(target, "/api/v1/nodes?", 14) == 0 || strstr(target, "/configmaps?")) {
@@ -214,6 +228,7 @@ static int setup(void **state)
 	assert_int_equal(kube_mapper_new(w->client, &w->mapper), 0);
 	events.client = w->client;
 	assert_int_equal(hpa_events_new(&events, &w->events), 0);
+	assert_int_equal(kube_scales_new(w->client, &w->scales), 0);
 	w->target_kinds = DEPLOYMENTS;
 	w->status_code = 200;
 	w->replicas = 3;
@@ -232,6 +247,7 @@ static int setup(void **state)
 		.version = HPA_V2,
 		.mapper = w->mapper,
 		.events = w->events,
+		.scales = w->scales,
 		.options = &w->options,
 		.may_write = may_write,
 		.arg = w};
@@ -247,6 +263,7 @@ static int teardown(void **state)
 
 	hpa_controller_free(w->controller);
 	hpa_events_free(w->events);
+	kube_scales_free(w->scales);
 	kube_mapper_free(w->mapper);
 	kube_cluster_free(w->cluster);
 	kube_client_free(w->client);

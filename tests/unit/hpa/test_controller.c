@@ -352,6 +352,51 @@ static void test_legacy_target(void **state)
 	json_decref(later);
 }
 
+static bool deployments_are_watched(void *arg)
+{
+	return ((struct world *)arg)->deployments != NULL;
+}
+
+/* Another round, for the sake of a sample. */
+static void next_round(struct world *w)
+{
+	unsigned before = counters(w).rounds_total;
+
+	land(w, "n1");
+	wait_for(w, wanted_rounds, before + 1);
+	wait_for(w, wanted_rounds_over, 1);
+}
+
+/* Replicas and selector are known from the watch; the API server is asked before it has listed, and for as long as the
+ * watch has not told our own last write. */
+static void test_scale_from_watch(void **state)
+{
+	struct world *w = *state;
+
+	w->tells_deployments = true;
+	w->usage_milli = 50;
+	tell(w, KUBE_ADDED, "web", 1, 9);
+	wait_for(w, wanted_statuses, 1);
+	assert_int_equal(counters(w).scale_gets_total, 1);
+	assert_true(until(w, deployments_are_watched));
+	next_round(w);
+	assert_int_equal(counters(w).scale_gets_total, 1);
+	w->usage_milli = 100;
+	next_round(w);
+	assert_true(until(w, scale_was_put));
+	assert_int_equal(w->put_replicas, 4);
+	assert_int_equal(counters(w).scale_gets_total, 1);
+	next_round(w);
+	assert_int_equal(
+		counters(w).scale_gets_total, 2); /* 7 has been replaced, and the watch does not know by what */
+	apistub_chunk(w->deployments, "{\"type\":\"MODIFIED\",\"object\":" DEPLOYMENT("8", "4") "}\n");
+	w->replicas = 99; /* whoever asks now would learn something else */
+	while (kube_scales_find(w->scales, "apps", "deployments", "shop", "web")->version < 8)
+		assert_int_equal(event_base_loop(km_loop_base(w->loop), EVLOOP_ONCE), 0);
+	next_round(w);
+	assert_int_equal(counters(w).scale_gets_total, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +416,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_waits_for_samples, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sample_wakes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_legacy_target, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scale_from_watch, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
