@@ -74,6 +74,7 @@ static bool set_api_faults(struct sim *sim, const char *names)
 		else if (strcmp(name, "none") != 0)
 			return false;
 	}
+	sim_watch_stale(sim, faults.stale);
 	sim->faults = faults;
 	return true;
 }

@@ -34,7 +34,7 @@ struct sim_api_faults {
 	bool too_old;  /* 410 for watches that resume */
 	bool too_many; /* 429 for lists and watches */
 	bool broken;   /* 500 for everything */
-	bool stale;    /* a GET of a scale shows what was before */
+	bool stale;    /* a GET of a scale shows what was before, and watches of Deployments tell nothing */
 };
 
 struct sim_stats {
@@ -68,6 +68,7 @@ struct sim {
 	struct sim_stats stats;
 	struct km_map objects; /* store.c: "group/resource/namespace/name" to struct sim_object */
 	struct sim_watcher *watchers;
+	uint64_t stale_since; /* what watches of Deployments have been told, while faults.stale */
 	struct sim_history *history;
 };
 

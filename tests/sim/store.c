@@ -127,6 +127,11 @@ static void send_event(struct sim_watcher *w, const char *type, const char *obje
 	w->sim->stats.events_sent++;
 }
 
+static bool is_held_back(const struct sim *sim, const struct sim_resource *r)
+{
+	return sim->faults.stale && strcmp(r->plural, "deployments") == 0;
+}
+
 void sim_tell(struct sim *sim, const struct sim_resource *r, const char *namespace_, const char *name, const char *type,
 	const char *object, size_t len)
 {
@@ -144,7 +149,7 @@ void sim_tell(struct sim *sim, const struct sim_resource *r, const char *namespa
 	snprintf(e->type, sizeof(e->type), "%s", type);
 	NEED(e->object = strndup(object, len));
 	for (struct sim_watcher *w = sim->watchers; w; w = w->next)
-		if (concerns(&w->watch, r, namespace_, name))
+		if (concerns(&w->watch, r, namespace_, name) && !is_held_back(sim, r))
 			send_event(w, type, object, len);
 }
 
@@ -207,6 +212,20 @@ void sim_watch_tick(struct sim *sim, int64_t now_ns)
 			send_event(w, "BOOKMARK", object, strlen(object));
 		}
 	}
+}
+
+void sim_watch_stale(struct sim *sim, bool stale)
+{
+	if (stale == sim->faults.stale)
+		return;
+	sim->faults.stale = stale;
+	if (stale)
+		sim->stale_since = sim->world.resource_version;
+	for (struct sim_watcher *w = stale ? NULL : sim->watchers; w; w = w->next)
+		if (strcmp(w->watch.resource->plural, "deployments") == 0) {
+			w->watch.since = KM_MAX(w->watch.since, sim->stale_since);
+			replay(w);
+		}
 }
 
 void sim_watch_drop(struct sim *sim)

@@ -48,6 +48,7 @@ struct sim_watch {
 void sim_watch_start(struct sim *sim, struct evhttp_request *req, const struct sim_watch *watch);
 void sim_watch_tick(struct sim *sim, int64_t now_ns); /* ends those whose time is over; bookmarks */
 void sim_watch_drop(struct sim *sim);                 /* cuts all */
+void sim_watch_stale(struct sim *sim, bool stale);    /* faults.stale, and what had been held back once it ends */
 
 /* The object as a list or a watch shows it, in the version asked for. */
 void sim_dump(json_t *object, const struct sim_resource *r, const char *version, bool typed, struct km_buf *out);
