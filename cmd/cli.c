@@ -74,6 +74,8 @@ int cli_parse(int argc, char **argv, unsigned allowed, const char *help, struct 
 			cli.apply_auto = true;
 		} else if ((allowed & CLI_ONCE) && strcmp(argv[i], "--once") == 0) {
 			cli.once = true;
+		} else if ((allowed & CLI_DIFF) && strcmp(argv[i], "--diff") == 0) {
+			cli.diff = true;
 		} else if (argv[i][0] == '-') {
 			return usage_error(argv[0], "there is no option %s", argv[i]);
 		} else if (cli.n_words == CLI_WORDS_MAX) {

@@ -16,13 +16,14 @@ struct cli {
 	bool colour;                      /* stdout is a terminal and NO_COLOR is not set */
 	bool apply_auto;                  /* --auto (wire) */
 	bool once;                        /* --once (keeper) */
+	bool diff;                        /* --diff (explain) */
 	const char *socket;               /* --socket PATH (keeper) */
 	const char *kubeconfig;           /* --kubeconfig FILE (wire) */
 	const char *words[CLI_WORDS_MAX]; /* what is not an option */
 	int n_words;
 };
 
-enum cli_flag { CLI_JSON = 1, CLI_AUTO = 2, CLI_ONCE = 4, CLI_SOCKET = 8, CLI_KUBECONFIG = 16 };
+enum cli_flag { CLI_JSON = 1, CLI_AUTO = 2, CLI_ONCE = 4, CLI_SOCKET = 8, CLI_KUBECONFIG = 16, CLI_DIFF = 32 };
 
 /* Parses argv behind the verb; allowed: enum cli_flag. Returns -1 to go on, else the exit code (--help was printed, or
  * the usage is wrong). */

@@ -15,6 +15,7 @@ static const struct verb verbs[] = {
 	{"certs", "list: the certificates", verb_certs},
 	{"wire", "apply, print: the objects around the daemon", verb_wire},
 	{"status", "what the running daemon is doing", verb_status},
+	{"explain", "why an HPA is scaled as it is", verb_explain},
 };
 
 static void help(FILE *out)
@@ -29,7 +30,8 @@ static void help(FILE *out)
 	      "  kmetricsd config check              is the INI right?\n"
 	      "  kmetricsd certs list                which certificates are there, and how long do they last?\n"
 	      "  kmetricsd wire print | kubectl apply -f -\n"
-	      "  kmetricsd status                    what is the daemon doing?\n\n"
+	      "  kmetricsd status                    what is the daemon doing?\n"
+	      "  kmetricsd explain shop/web          why does this HPA have so many replicas?\n\n"
 	      "Exit codes: 0 fine, 1 something needs attention, 2 wrong usage or configuration, 3 could not reach or "
 	      "read what was asked about\n",
 		out);

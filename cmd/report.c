@@ -66,16 +66,10 @@ static json_t *module_report(const struct module_state *m)
 	return o;
 }
 
-static json_t *answer(const char *op, json_t *request, uid_t peer, void *arg)
+static json_t *status_reply(struct daemon *d)
 {
-	struct daemon *d = arg;
-	json_t *modules;
+	json_t *modules = json_array();
 
-	(void)request;
-	(void)peer;
-	if (strcmp(op, "status") != 0)
-		return km_control_error(2, "unknown operation \"%s\"; this daemon answers: status", op);
-	modules = json_array();
 	for (size_t i = 0; i < d->n_modules; i++)
 		json_array_append_new(modules, module_report(&d->modules[i]));
 	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "version", KM_VERSION, "server",
@@ -83,6 +77,25 @@ static json_t *answer(const char *op, json_t *request, uid_t peer, void *arg)
 		(json_int_t)((km_wall_ns() - d->started_wall_ns) / KM_NSEC_PER_SEC), "worst_loop_lag_us",
 		(json_int_t)km_loop_worst_lag_us(d->loop), "log_lines_dropped", (json_int_t)km_log_dropped(), "modules",
 		modules);
+}
+
+static json_t *answer(const char *op, json_t *request, uid_t peer, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)peer;
+	if (strcmp(op, "status") == 0)
+		return status_reply(d);
+	for (size_t i = 0; i < d->n_modules; i++) {
+		const struct module_state *m = &d->modules[i];
+		json_t *reply = m->self && m->module->ask ? m->module->ask(m->self, op, request) : NULL;
+
+		if (reply)
+			return reply;
+	}
+	if (strcmp(op, "explain") == 0)
+		return km_control_error(3, "this daemon does not scale: set enabled = yes in [hpa]");
+	return km_control_error(2, "unknown operation \"%s\"; this daemon answers: status, explain", op);
 }
 
 int daemon_report(struct daemon *d, struct km_err *err)

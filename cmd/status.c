@@ -2,17 +2,12 @@
 /*
  * kmetricsd status: asks the running daemon over its control socket.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
+#include "ask.h"
 #include "core/clock.h"
 #include "core/timetext.h"
-#include "net/control.h"
-#include "sections.h"
-
-#define TIMEOUT_US (10 * KM_USEC_PER_SEC)
 
 static const char help[] = "Usage: kmetricsd status [-o json] [--config FILE]\n\n"
 			   "Asks the running daemon what it is doing: its modules, how they fare, and its counters.\n\n"
@@ -20,13 +15,6 @@ static const char help[] = "Usage: kmetricsd status [-o json] [--config FILE]\n\
 			   "Examples:\n"
 			   "  kmetricsd status\n"
 			   "  kmetricsd status -o json | jq '.modules[].counters'\n";
-
-static const char *text_of(json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
 
 static bool needs_attention(json_t *module)
 {
@@ -86,13 +74,10 @@ static void print_table(json_t *reply, bool colour)
 
 int verb_status(int argc, char **argv)
 {
-	_cleanup_(km_config_unrefp) struct km_config *config = NULL;
-	const struct daemon_options *daemon;
-	json_t *request, *reply = NULL, *module;
-	struct km_err err = {0};
+	json_t *reply = NULL, *module;
 	struct cli cli;
 	size_t i;
-	int r, code = cli_parse(argc, argv, CLI_JSON, help, &cli);
+	int code = cli_parse(argc, argv, CLI_JSON, help, &cli);
 
 	if (code >= 0)
 		return code;
@@ -100,24 +85,12 @@ int verb_status(int argc, char **argv)
 		fputs(help, stderr);
 		return EXIT_USAGE;
 	}
-	if ((code = cli_load_config(&cli, &config)) != EXIT_FINE)
+	if ((code = ask_daemon("status", &cli, json_pack("{s:s}", "op", "status"), &reply)) != EXIT_FINE)
 		return code;
-	daemon = km_config_section(config, &daemon_section);
-	request = json_pack("{s:s}", "op", "status");
-	r = request ? km_control_call(daemon->control_socket, request, TIMEOUT_US, &reply, NULL, &err) : -ENOMEM;
-	json_decref(request);
-	if (r < 0) {
-		fprintf(stderr, "kmetricsd status: %s%s\n", err.text,
-			r == -ENOENT || r == -ECONNREFUSED ? "; is the daemon running? (systemctl status kmetricsd)"
-							   : "");
-		return EXIT_UNREACHED;
-	}
-	if (cli.json) {
-		json_dumpf(reply, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else {
+	if (cli.json)
+		print_json(reply);
+	else
 		print_table(reply, cli.colour);
-	}
 	code = EXIT_FINE;
 	json_array_foreach(json_object_get(reply, "modules"), i, module) if (needs_attention(module)) code =
 		EXIT_ATTENTION;

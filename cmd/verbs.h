@@ -23,3 +23,4 @@ int verb_config(int argc, char **argv);
 int verb_certs(int argc, char **argv);
 int verb_wire(int argc, char **argv);
 int verb_status(int argc, char **argv);
+int verb_explain(int argc, char **argv);

@@ -73,5 +73,8 @@ struct km_module {
 	void (*fini)(void *self);
 	void (*health)(void *self, struct km_health *ret);
 	json_t *(*status)(void *self); /* details for `kmetricsd status -o json`; new reference */
+	/* Answers a question of the control socket (op, and the whole request); NULL: it is none for this module. New
+	 * reference. */
+	json_t *(*ask)(void *self, const char *op, json_t *request);
 	const void *(*counters_base)(void *self);
 };

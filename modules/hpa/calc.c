@@ -10,11 +10,9 @@
 #include "hpa/arith.h"
 #include "hpa/request.h"
 
-enum pod_group { GROUP_READY, GROUP_UNREADY, GROUP_MISSING, GROUP_IGNORED };
-
-/* The pods by group, and what is left of the metrics without those of unready and ignored pods. */
+/* The pods by group, and what is left of the metrics without those that do not count. */
 struct groups {
-	size_t ready, unready, missing;
+	uint32_t n[HPA_GROUPS];
 	size_t n_metrics;
 	int64_t metrics_milli; /* their sum */
 };
@@ -64,17 +62,21 @@ static bool is_cpu_unready(const struct hpa_calc *in, const struct hpa_pod *pod)
 	return not_ready && hpa_time_add(pod->started_ns, in->readiness_delay_ns) > pod->ready_since_ns;
 }
 
-static enum pod_group group_of(const struct hpa_calc *in, const struct hpa_pod *pod)
+static enum hpa_pod_group group_of(const struct hpa_calc *in, const struct hpa_pod *pod)
 {
+	if (in->fixed && pod->foreign)
+		return HPA_GROUP_FOREIGN;
+	if (in->fixed && pod->request_milli < 0)
+		return HPA_GROUP_UNREQUESTED;
 	if (pod->deleting || pod->phase == KUBE_FAILED || (in->fixed && pod->phase == KUBE_SUCCEEDED))
-		return GROUP_IGNORED;
+		return HPA_GROUP_IGNORED;
 	if (pod->phase == KUBE_PENDING)
-		return GROUP_UNREADY;
+		return HPA_GROUP_UNREADY;
 	if (!pod->metric)
-		return GROUP_MISSING;
+		return HPA_GROUP_MISSING;
 	if (strcmp(in->resource, "cpu") == 0 && is_cpu_unready(in, pod))
-		return GROUP_UNREADY;
-	return GROUP_READY;
+		return HPA_GROUP_UNREADY;
+	return HPA_GROUP_READY;
 }
 
 static int group_pods(const struct hpa_calc *in, struct groups *ret, struct km_err *err)
@@ -90,10 +92,8 @@ static int group_pods(const struct hpa_calc *in, struct groups *ret, struct km_e
 		struct hpa_pod *pod = &in->pods[i];
 
 		pod->group = (uint8_t)group_of(in, pod);
-		g.ready += pod->group == GROUP_READY;
-		g.unready += pod->group == GROUP_UNREADY;
-		g.missing += pod->group == GROUP_MISSING;
-		if ((pod->group == GROUP_UNREADY || pod->group == GROUP_IGNORED) && pod->metric) {
+		g.n[pod->group]++;
+		if (pod->group != HPA_GROUP_READY && pod->metric) {
 			g.n_metrics--;
 			g.metrics_milli = hpa_sub64(g.metrics_milli, pod->metric->value_milli);
 		}
@@ -114,11 +114,11 @@ static int utilization_of(const struct hpa_calc *in, int32_t target_percent, con
 		const struct hpa_pod *pod = &in->pods[i];
 		int64_t value = 0;
 
-		if (pod->group == GROUP_READY)
+		if (pod->group == HPA_GROUP_READY)
 			value = pod->metric->value_milli;
-		else if (pod->group == GROUP_MISSING && assume->missing)
+		else if (pod->group == HPA_GROUP_MISSING && assume->missing)
 			value = assume->missing_as_target ? hpa_mul64(pod->request_milli, fallback) / 100 : 0;
-		else if (!(pod->group == GROUP_UNREADY && assume->unready))
+		else if (!(pod->group == HPA_GROUP_UNREADY && assume->unready))
 			continue;
 		usage = hpa_add64(usage, value);
 		requests = hpa_add64(requests, pod->request_milli);
@@ -138,12 +138,12 @@ static void average_of(const struct groups *g, int64_t target_milli, const struc
 	int64_t usage = g->metrics_milli, entries = (int64_t)g->n_metrics;
 
 	if (assume->missing) {
-		entries += (int64_t)g->missing;
+		entries += (int64_t)g->n[HPA_GROUP_MISSING];
 		if (assume->missing_as_target)
-			usage = hpa_add64(usage, hpa_mul64(target_milli, (int64_t)g->missing));
+			usage = hpa_add64(usage, hpa_mul64(target_milli, (int64_t)g->n[HPA_GROUP_MISSING]));
 	}
 	if (assume->unready)
-		entries += (int64_t)g->unready;
+		entries += (int64_t)g->n[HPA_GROUP_UNREADY];
 	ret->utilization = 0;
 	ret->average_milli = usage / entries;
 	ret->ratio = (double)ret->average_milli / (double)target_milli;
@@ -153,9 +153,9 @@ static void average_of(const struct groups *g, int64_t target_milli, const struc
  * nothing when it goes up. False: there are none such, the usage stands as it is. */
 static bool assume_of(const struct groups *g, double ratio, struct assumption *ret)
 {
-	bool up_with_unready = g->unready > 0 && ratio > 1.0;
+	bool up_with_unready = g->n[HPA_GROUP_UNREADY] > 0 && ratio > 1.0;
 
-	if (!up_with_unready && g->missing == 0)
+	if (!up_with_unready && g->n[HPA_GROUP_MISSING] == 0)
 		return false;
 	*ret = (struct assumption){
 		.missing = ratio < 1.0 || ratio > 1.0,
@@ -181,7 +181,7 @@ int32_t hpa_calc_guarded(const struct hpa_calc *in, double ratio, int32_t replic
 /* Upstream has no guard here ([BUG] of spec 2.6). */
 static int32_t undamped(const struct hpa_calc *in, const struct groups *g, double ratio)
 {
-	int32_t replicas = replicas_of(ratio, g->ready);
+	int32_t replicas = replicas_of(ratio, g->n[HPA_GROUP_READY]);
 
 	if (hpa_calc_is_within(in, ratio))
 		return in->replicas;
@@ -192,11 +192,60 @@ static int32_t undamped(const struct hpa_calc *in, const struct groups *g, doubl
 static int32_t damped(
 	const struct hpa_calc *in, const struct groups *g, const struct assumption *assume, double first, double ratio)
 {
-	size_t n = g->n_metrics + (assume->missing ? g->missing : 0) + (assume->unready ? g->unready : 0);
+	size_t n = g->n_metrics + (assume->missing ? g->n[HPA_GROUP_MISSING] : 0) +
+		   (assume->unready ? g->n[HPA_GROUP_UNREADY] : 0);
 
 	if (hpa_calc_is_within(in, ratio) || (first < 1.0 && ratio > 1.0) || (first > 1.0 && ratio < 1.0))
 		return in->replicas;
 	return hpa_calc_guarded(in, ratio, replicas_of(ratio, n));
+}
+
+/*
+ * What each pod requests. Upstream asks all pods, also those that do not count, and one bad pod fails the metric.
+ * Fixed: a pod without a request does not count (spec 10.3); only when nobody has one is there nothing to relate usage
+ * to.
+ */
+static int take_requests(const struct hpa_calc *in, struct km_err *err)
+{
+	struct km_err first = {""}, one = {""};
+	size_t without = 0;
+
+	for (size_t i = 0; i < in->n_pods; i++) {
+		struct hpa_pod *pod = &in->pods[i];
+
+		if (hpa_pod_request(pod, in->resource, in->container, &pod->request_milli, &one) == 0)
+			continue;
+		pod->request_milli = -1;
+		if (without++ == 0)
+			first = one;
+		if (!in->fixed)
+			break;
+	}
+	if (without > 0 && (!in->fixed || without == in->n_pods))
+		return km_fail(err, -ENODATA, "%s", first.text);
+	return 0;
+}
+
+static void take_no_requests(const struct hpa_calc *in)
+{
+	for (size_t i = 0; i < in->n_pods; i++)
+		in->pods[i].request_milli = 0;
+}
+
+/* From the second usage, where there had to be one. */
+static void conclude(const struct hpa_calc *in, const struct groups *g, const struct assumption *assume,
+	const struct usage *first, const struct usage *second, struct hpa_proposal *ret)
+{
+	*ret = (struct hpa_proposal){
+		.replicas = second ? damped(in, g, assume, first->ratio, second->ratio) : undamped(in, g, first->ratio),
+		.utilization = first->utilization,
+		.value_milli = first->average_milli,
+		.working = {.ratio = first->ratio,
+			.damped = second,
+			.damped_ratio = second ? second->ratio : first->ratio,
+			.tolerated = hpa_calc_is_within(in, second ? second->ratio : first->ratio)},
+	};
+	memcpy(ret->working.groups, g->n, sizeof(g->n));
 }
 
 int hpa_calc_utilization(
@@ -205,31 +254,23 @@ int hpa_calc_utilization(
 	struct assumption assume = {0};
 	struct usage first, second;
 	struct groups g;
-	int32_t replicas;
-	int r = group_pods(in, &g, err);
+	bool again;
+	int r;
 
-	if (r < 0)
+	if (in->fixed && (r = take_requests(in, err)) < 0)
 		return r;
-	/* Of all pods, also of those that do not count: one bad pod fails the metric. */
-	for (size_t i = 0; i < in->n_pods; i++) {
-		struct hpa_pod *pod = &in->pods[i];
-
-		r = hpa_pod_request(pod, in->resource, in->container, &pod->request_milli, err);
-		if (r < 0)
-			return r;
-	}
+	if ((r = group_pods(in, &g, err)) < 0)
+		return r;
+	/* upstream's order decides which text is told when both are wrong */
+	if (!in->fixed && (r = take_requests(in, err)) < 0)
+		return r;
 	r = utilization_of(in, target_percent, &assume, &first, err);
 	if (r < 0)
 		return r;
-	if (assume_of(&g, first.ratio, &assume)) {
-		r = utilization_of(in, target_percent, &assume, &second, err);
-		if (r < 0)
-			return r;
-		replicas = damped(in, &g, &assume, first.ratio, second.ratio);
-	} else {
-		replicas = undamped(in, &g, first.ratio);
-	}
-	*ret = (struct hpa_proposal){replicas, first.utilization, first.average_milli};
+	again = assume_of(&g, first.ratio, &assume);
+	if (again && (r = utilization_of(in, target_percent, &assume, &second, err)) < 0)
+		return r;
+	conclude(in, &g, &assume, &first, again ? &second : NULL, ret);
 	return 0;
 }
 
@@ -238,18 +279,16 @@ int hpa_calc_average(const struct hpa_calc *in, int64_t target_milli, struct hpa
 	struct assumption assume = {0};
 	struct usage first, second;
 	struct groups g;
-	int32_t replicas;
-	int r = group_pods(in, &g, err);
+	bool again;
+	int r;
 
-	if (r < 0)
+	take_no_requests(in);
+	if ((r = group_pods(in, &g, err)) < 0)
 		return r;
 	average_of(&g, target_milli, &assume, &first);
-	if (assume_of(&g, first.ratio, &assume)) {
+	again = assume_of(&g, first.ratio, &assume);
+	if (again)
 		average_of(&g, target_milli, &assume, &second);
-		replicas = damped(in, &g, &assume, first.ratio, second.ratio);
-	} else {
-		replicas = undamped(in, &g, first.ratio);
-	}
-	*ret = (struct hpa_proposal){replicas, 0, first.average_milli};
+	conclude(in, &g, &assume, &first, again ? &second : NULL, ret);
 	return 0;
 }

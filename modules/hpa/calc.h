@@ -20,11 +20,23 @@ struct hpa_container {
 	uint8_t kind; /* enum kube_container_kind */
 };
 
+/* Which part a pod has in a calculation (spec 2.5). */
+enum hpa_pod_group {
+	HPA_GROUP_READY,
+	HPA_GROUP_UNREADY,    /* assumed to use nothing when the step goes up */
+	HPA_GROUP_MISSING,    /* no usage is known of it */
+	HPA_GROUP_IGNORED,    /* being deleted, or ended */
+	HPA_GROUP_FOREIGN,    /* belongs to another controller than the target (fixed only) */
+	HPA_GROUP_UNREQUESTED /* has no request of the resource (fixed, utilization only) */
+};
+#define HPA_GROUPS 6
+
 /* A pod as the calculator sees it. Times are nanoseconds since any fixed origin. Borrows its strings and containers. */
 struct hpa_pod {
 	const char *name;
 	uint8_t phase; /* enum kube_pod_phase */
 	bool deleting;
+	bool foreign;           /* matches the target's selector, but belongs to another controller */
 	int64_t started_ns;     /* status.startTime or HPA_TIME_NONE */
 	uint8_t ready;          /* enum kube_tristate of the Ready condition; KUBE_ABSENT: no such condition */
 	int64_t ready_since_ns; /* its lastTransitionTime */
@@ -37,8 +49,8 @@ struct hpa_pod {
 	int64_t overhead_milli; /* spec.overhead of this resource */
 
 	/* The calculation's own notes; anything before, of no interest after. */
-	uint8_t group;
-	int64_t request_milli;
+	uint8_t group;         /* enum hpa_pod_group */
+	int64_t request_milli; /* -1: none (fixed), or not asked for */
 	const struct hpa_pod_metric *metric;
 };
 
@@ -61,17 +73,28 @@ struct hpa_calc {
 	bool fixed;            /* compat = fixed: without upstream's defects that hurt; else bit for bit as upstream */
 };
 
+/* How a proposal came about, for whoever asks why. */
+struct hpa_working {
+	double ratio;                /* of the usage to its target */
+	double damped_ratio;         /* with assumptions about pods without a usable sample */
+	bool damped;                 /* the second one decides */
+	bool tolerated;              /* near enough to the target */
+	uint32_t groups[HPA_GROUPS]; /* pods in each */
+};
+
 struct hpa_proposal {
 	int32_t replicas;
 	int32_t utilization; /* percent of the requests; average: 0 */
 	int64_t value_milli; /* average per pod, for the status */
+	struct hpa_working working;
 };
 
 /*
  * Utilization (GetResourceReplicas, spec 2.6) against target_percent of the requests, and average value
  * (GetRawResourceReplicas, spec 2.7) against target_milli a pod. 0, or -ENODATA with upstream's own text in err: no
- * pods, no usable metrics, a missing request (the first in byte order of the pods' names). A proposal may be any
- * int32_t: limits are rate.h's.
+ * pods, no usable metrics, a missing request (the first in byte order of the pods' names; fixed: only when no pod has
+ * one, otherwise those without do not count). A proposal may be any int32_t: limits are rate.h's. The pods' notes say
+ * what became of each.
  */
 int hpa_calc_utilization(
 	const struct hpa_calc *in, int32_t target_percent, struct hpa_proposal *ret, struct km_err *err) _must_check_;

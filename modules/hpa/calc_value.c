@@ -12,7 +12,7 @@ static int32_t capped_int32_of(double x)
 	return x > (double)INT32_MAX ? INT32_MAX : hpa_int32_of(x);
 }
 
-/* getReadyPodsCount: running and ready; terminating ones count. */
+/* getReadyPodsCount: running and ready; terminating ones count. Fixed: not those of other controllers. */
 static int ready_pods(const struct hpa_calc *in, size_t *ret, struct km_err *err)
 {
 	size_t ready = 0;
@@ -22,7 +22,8 @@ static int ready_pods(const struct hpa_calc *in, size_t *ret, struct km_err *err
 			"unable to calculate ready pods: no pods returned by selector while calculating replica "
 			"count");
 	for (size_t i = 0; i < in->n_pods; i++)
-		ready += in->pods[i].phase == KUBE_RUNNING && in->pods[i].ready == KUBE_TRUE;
+		ready += in->pods[i].phase == KUBE_RUNNING && in->pods[i].ready == KUBE_TRUE &&
+			 !(in->fixed && in->pods[i].foreign);
 	*ret = ready;
 	return 0;
 }
@@ -57,18 +58,21 @@ int hpa_calc_value(const struct hpa_calc *in, int64_t usage_milli, int64_t targe
 			return r;
 		replicas = from_ready(in, ratio, ready);
 	}
-	*ret = (struct hpa_proposal){.replicas = replicas, .value_milli = usage_milli};
+	*ret = (struct hpa_proposal){
+		.replicas = replicas,
+		.value_milli = usage_milli,
+		.working = {.ratio = ratio, .tolerated = replicas == in->replicas && hpa_calc_is_within(in, ratio)},
+	};
+	ret->working.groups[HPA_GROUP_READY] = (uint32_t)ready;
 	return 0;
 }
 
-/* The count that the usage asks for; false: the replicas may stay as they are. */
-static bool asks_for(
-	const struct hpa_calc *in, int32_t replicas, int64_t usage_milli, int64_t target_milli, double *ret)
+/* The usage in relation to its target for so many replicas. */
+static struct hpa_working judge(const struct hpa_calc *in, int32_t replicas, int64_t usage_milli, int64_t target_milli)
 {
-	if (hpa_calc_is_within(in, (double)usage_milli / ((double)target_milli * (double)replicas)))
-		return false;
-	*ret = ceil((double)usage_milli / (double)target_milli);
-	return true;
+	double ratio = (double)usage_milli / ((double)target_milli * (double)replicas);
+
+	return (struct hpa_working){.ratio = ratio, .tolerated = hpa_calc_is_within(in, ratio)};
 }
 
 /* Among how many the usage is shared when it is judged: those that are meant to be, not those of a surge ([BUG] of spec
@@ -89,11 +93,13 @@ struct hpa_proposal hpa_calc_object_share(
 	const struct hpa_calc *in, int32_t status_replicas, int64_t usage_milli, int64_t target_milli)
 {
 	int32_t replicas = sharers(in, status_replicas);
-	double wanted;
+	struct hpa_working working = judge(in, replicas, usage_milli, target_milli);
+	double wanted = ceil((double)usage_milli / (double)target_milli);
 
-	if (asks_for(in, replicas, usage_milli, target_milli, &wanted))
+	if (!working.tolerated)
 		replicas = in->fixed ? capped_int32_of(wanted) : hpa_int32_of(wanted);
-	return (struct hpa_proposal){.replicas = replicas, .value_milli = share_of(in, status_replicas, usage_milli)};
+	return (struct hpa_proposal){
+		.replicas = replicas, .value_milli = share_of(in, status_replicas, usage_milli), .working = working};
 }
 
 struct hpa_proposal hpa_calc_external_share(
@@ -101,12 +107,13 @@ struct hpa_proposal hpa_calc_external_share(
 {
 	bool too_large = (double)usage_milli >= (double)INT64_MAX;
 	int32_t replicas = sharers(in, status_replicas);
-	double wanted;
+	struct hpa_working working = judge(in, replicas, usage_milli, target_milli);
 
-	if (asks_for(in, replicas, usage_milli, target_milli, &wanted))
-		replicas = capped_int32_of(wanted);
+	if (!working.tolerated)
+		replicas = capped_int32_of(ceil((double)usage_milli / (double)target_milli));
 	return (struct hpa_proposal){.replicas = replicas,
-		.value_milli = too_large ? INT64_MAX : share_of(in, status_replicas, usage_milli)};
+		.value_milli = too_large ? INT64_MAX : share_of(in, status_replicas, usage_milli),
+		.working = working};
 }
 
 int64_t hpa_sum_external(const int64_t *values_milli, size_t n, bool shared)

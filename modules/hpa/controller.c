@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/timetext.h"
 #include "hpa/entry.h"
 
 #define SPREAD_US (1 * KM_USEC_PER_SEC)    /* many that are due at once start within this */
@@ -37,7 +38,9 @@ static void entry_free(struct hpa_entry *e)
 	hpa_wake_clear(&e->c->wake, &e->nodes, e);
 	km_timer_free(e->timer);
 	hpa_memory_clear(&e->memory);
-	kube_selector_free(e->selector);
+	hpa_claim_drop(&e->c->claims, &e->claim);
+	hpa_trace_free(e->trace);
+	free(e->complaint);
 	hpa_spec_free(e->spec);
 	json_decref(e->object);
 	json_decref(e->pending);
@@ -60,10 +63,38 @@ static bool same_spec(json_t *a, json_t *b)
 	return json_equal(json_object_get(a, "spec"), json_object_get(b, "spec"));
 }
 
-/* Takes the object over. What is due is decided by the spec alone: our own status writes come back as changes too. */
+static void take_overrides(struct hpa_entry *e)
+{
+	const struct hpa_overrides *o = &e->overrides;
+
+	e->flags = e->c->flags;
+	if (o->tolerance >= 0)
+		e->flags.tolerance = o->tolerance;
+	if (o->cpu_initialization_ns >= 0)
+		e->flags.cpu_initialization_ns = o->cpu_initialization_ns;
+	if (o->readiness_delay_ns >= 0)
+		e->flags.readiness_delay_ns = o->readiness_delay_ns;
+	e->flags.hold_value_ns = o->hold_value_ns;
+	e->flags.hold_replicas = o->hold_replicas;
+	e->flags.shared_pods = o->shared_pods;
+	e->flags.container = *o->container ? o->container : NULL;
+}
+
+/* The annotations that are ours; what is wrong with them is told once a change. */
+static void read_overrides(struct hpa_entry *e)
+{
+	struct km_err err = {0};
+
+	free(e->complaint);
+	e->complaint = hpa_overrides_decode(e->object, &e->overrides, &err) < 0 ? strdup(err.text) : NULL;
+}
+
+/* Takes the object over. What is due is decided by the spec and our annotations alone: our own status writes come back
+ * as changes too. */
 static void adopt(struct hpa_entry *e, json_t *object)
 {
-	bool changed = !e->object || !same_spec(e->object, object);
+	bool changed = !e->object || !same_spec(e->object, object),
+	     other = !e->object || !hpa_overrides_same(e->object, object);
 	const char *before = e->object ? text_member(e->object, "uid") : NULL, *now = text_member(object, "uid");
 	struct km_err err = {0};
 
@@ -72,13 +103,18 @@ static void adopt(struct hpa_entry *e, json_t *object)
 		hpa_memory_clear(&e->memory);
 	json_decref(e->object);
 	e->object = json_incref(object);
+	if (other)
+		read_overrides(e);
+	e->due_now = e->due_now || changed || other;
 	if (!changed)
 		return;
+	hpa_memory_forget_values(&e->memory);
+	hpa_trace_free(e->trace);
+	e->trace = NULL;
 	hpa_spec_free(e->spec);
 	e->spec = NULL;
 	if (hpa_spec_decode(object, e->c->config.version, &e->spec, &err) < 0)
 		log_of(e, LOG_WARNING, err.text);
-	e->due_now = true;
 }
 
 static void schedule(struct hpa_entry *e, uint64_t delay_us)
@@ -132,16 +168,26 @@ static void end_round(struct hpa_entry *e)
 	schedule(e, e->due_now ? 0 : e->landed ? wake_delay(e) : (uint64_t)e->c->config.options->sync_period / 1000);
 }
 
+/* An annotation that is wrong gets one event, as soon as there is somebody to write it. */
+static void complain(struct hpa_entry *e)
+{
+	if (!e->complaint || !e->writes)
+		return;
+	e->world.event("Warning", "InvalidAnnotation", e->complaint, e);
+	free(e->complaint);
+	e->complaint = NULL;
+}
+
 static void start_round(struct hpa_entry *e)
 {
-	const struct hpa_round_config config = {
+	struct hpa_round_config config = {
 		.namespace_ = e->namespace_,
 		.name = e->name,
 		.spec = e->spec,
 		.status = json_object_get(e->object, "status"),
 		.version = e->c->config.version,
 		.memory = &e->memory,
-		.flags = &e->c->flags,
+		.flags = &e->flags,
 		.world = &e->world,
 		.remark = e->legacy && e->mapping ? "scaleTargetRef names extensions/v1beta1, which this server does "
 						    "not have: apps/v1 is "
@@ -149,6 +195,11 @@ static void start_round(struct hpa_entry *e)
 						  : NULL,
 	};
 
+	if (!e->trace)
+		e->trace = hpa_trace_new(); /* without memory nobody can be told why */
+	config.trace = e->trace;
+	take_overrides(e);
+	complain(e);
 	e->state = HPA_ROUND;
 	e->warned = false;
 	e->c->counters.rounds_total++;
@@ -387,6 +438,7 @@ int hpa_controller_new(const struct hpa_controller_config *config, struct hpa_co
 	c->config = *config;
 	hpa_controller_configure(c, config->options);
 	hpa_wake_init(&c->wake, kube_cluster_interner(config->ctx->cluster));
+	hpa_claims_init(&c->claims, kube_cluster_interner(config->ctx->cluster));
 	config->ctx->usage->listen(on_landed, c, config->ctx->usage->arg);
 	*ret = c;
 	return 0;
@@ -404,6 +456,7 @@ void hpa_controller_free(struct hpa_controller *c)
 		remove_entry(c, slot->value);
 	km_map_free(&c->entries);
 	hpa_wake_free(&c->wake);
+	hpa_claims_free(&c->claims);
 	hpa_pods_clear(&c->pods);
 	free(c);
 }
@@ -429,6 +482,62 @@ json_t *hpa_controller_status(const struct hpa_controller *c)
 				      "action", e->outcome.action ? e->outcome.action : "", "error", e->outcome.error,
 				      "last_round_seconds_ago",
 				      e->round_ns ? (double)(km_wall_ns() - e->round_ns) / 1e9 : -1.0));
+	}
+	return list;
+}
+
+/* ---- why ---- */
+
+static json_t *text_of_time(int64_t wall_ns)
+{
+	char text[KM_RFC3339_TEXT_MAX];
+
+	km_rfc3339_format(wall_ns, text);
+	return json_string(text);
+}
+
+static json_t *explain_entry(const struct hpa_entry *e)
+{
+	json_t *status = json_object_get(e->object, "status");
+	json_t *o = e->trace && e->trace->at_ns && e->spec ? hpa_trace_json(e->trace, e->spec) : json_object();
+
+	json_object_set_new(o, "namespace", json_string(e->namespace_));
+	json_object_set_new(o, "name", json_string(e->name));
+	json_object_set_new(o, "error", json_string(e->outcome.error));
+	json_object_set_new(o, "writes", json_boolean(e->writes));
+	json_object_set_new(o, "shadow",
+		json_pack(
+			"{s:I, s:I}", "rounds", (json_int_t)e->shadow_rounds, "agreed", (json_int_t)e->shadow_agreed));
+	json_object_set_new(o, "inTree",
+		json_pack("{s:O?, s:O?, s:O?}", "currentReplicas", json_object_get(status, "currentReplicas"),
+			"desiredReplicas", json_object_get(status, "desiredReplicas"), "lastScaleTime",
+			json_object_get(status, "lastScaleTime")));
+	if (e->spec)
+		json_object_set_new(o, "target", json_sprintf("%s/%s", e->spec->target_kind, e->spec->target_name));
+	if (e->state == HPA_IDLE && e->spec && e->due_us)
+		json_object_set_new(o, "nextLookBy",
+			text_of_time(km_wall_ns() + ((int64_t)e->due_us - (int64_t)km_now_us()) * 1000));
+	return o;
+}
+
+json_t *hpa_controller_explain(const struct hpa_controller *c, const char *key)
+{
+	const struct hpa_entry *e = km_map_get(&c->entries, key, strlen(key));
+
+	return e ? explain_entry(e) : NULL;
+}
+
+json_t *hpa_controller_explain_all(const struct hpa_controller *c)
+{
+	json_t *list = json_array();
+	const struct km_map_entry *slot;
+	size_t cursor = 0;
+
+	while ((slot = km_map_next(&c->entries, &cursor))) {
+		json_t *one = explain_entry(slot->value);
+
+		json_object_del(one, "metrics");
+		json_array_append_new(list, one);
 	}
 	return list;
 }

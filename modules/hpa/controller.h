@@ -54,3 +54,8 @@ struct hpa_controller_counters {
 void hpa_controller_counters(const struct hpa_controller *c, struct hpa_controller_counters *ret);
 /* One object an HPA, for `kmetricsd status -o json`. New reference. */
 json_t *hpa_controller_status(const struct hpa_controller *c);
+/* Why the HPA "namespace/name" is scaled as it is: its last round, and what comes next (docs/hpa.md has the members).
+ * NULL: there is no such HPA. New reference. */
+json_t *hpa_controller_explain(const struct hpa_controller *c, const char *key);
+/* The same of every HPA, without metrics, for comparing with what the in-tree controller does. New reference. */
+json_t *hpa_controller_explain_all(const struct hpa_controller *c);

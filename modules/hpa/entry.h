@@ -5,7 +5,9 @@
 #pragma once
 
 #include "core/map.h"
+#include "hpa/claims.h"
 #include "hpa/controller.h"
+#include "hpa/overrides.h"
 #include "hpa/pods.h"
 #include "hpa/reconcile.h"
 #include "hpa/scale_client.h"
@@ -38,13 +40,19 @@ struct hpa_entry {
 	json_t *pending;               /* owned: newer, to be taken when the round is over; or NULL */
 	struct hpa_spec *spec;         /* owned; NULL: cannot be read */
 	struct hpa_memory memory;
-	struct kube_selector *selector; /* owned: the target's pods, as of the last round; or NULL */
-	bool listed;                    /* in the list under way */
-	bool due_now;                   /* changed while a round was under way */
-	struct hpa_wake_set nodes;      /* of its pods, as of the last round */
-	bool landed;                    /* a sample of them has, since the last round began */
-	uint64_t begun_us;              /* when that was; 0: never */
-	uint64_t due_us;                /* when the timer fires, while it is armed */
+	struct hpa_overrides overrides;
+	struct hpa_flags flags;    /* the controller's, with the overrides */
+	char *complaint;           /* owned: of an annotation, not told yet; or NULL */
+	struct hpa_trace *trace;   /* owned: of the last round; NULL: there was none */
+	struct hpa_claim claim;    /* to the target's pods, as of the last round */
+	bool owns_pods;            /* the target's kind is one whose pods' owner is known */
+	int64_t status_ns;         /* wall clock of the last status write; 0: none */
+	bool listed;               /* in the list under way */
+	bool due_now;              /* changed while a round was under way */
+	struct hpa_wake_set nodes; /* of its pods, as of the last round */
+	bool landed;               /* a sample of them has, since the last round began */
+	uint64_t begun_us;         /* when that was; 0: never */
+	uint64_t due_us;           /* when the timer fires, while it is armed */
 
 	struct hpa_world world; /* its arg is the entry */
 	enum hpa_entry_state state;
@@ -66,6 +74,7 @@ struct hpa_entry {
 
 	uint64_t told[HPA_WARNINGS_TOLD]; /* hashes of the warnings logged since all was well; the oldest gives way */
 	size_t n_told;
+	uint64_t shadow_rounds, shadow_agreed; /* rounds in the shadow; those with the count the status had */
 	int32_t would;    /* in the shadow: what it was last said to be scaled to; -1: nothing since it was right */
 	bool warned;      /* in this round */
 	int64_t round_ns; /* wall clock of the last round's end; 0: none */
@@ -77,8 +86,9 @@ struct hpa_controller {
 	struct hpa_flags flags;
 	struct km_map entries; /* by key; values struct hpa_entry */
 	struct hpa_wake wake;  /* whom a node's sample concerns */
-	size_t rounds;         /* under way */
-	struct hpa_pods pods;  /* scratch of the round that is asking */
+	struct hpa_claims claims;
+	size_t rounds;        /* under way */
+	struct hpa_pods pods; /* scratch of the round that is asking */
 	struct hpa_controller_counters counters;
 };
 

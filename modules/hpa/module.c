@@ -17,6 +17,7 @@
 #include "hpa/presence.h"
 #include "kube/discovery.h"
 #include "kube/lease.h"
+#include "net/control.h"
 
 #define MODULE_MAGIC    0x4d485041u
 #define LEASE_NAMESPACE "kube-system"
@@ -515,6 +516,25 @@ static json_t *module_status(void *self)
 		m->controller ? hpa_controller_status(m->controller) : json_array());
 }
 
+static json_t *module_ask(void *self, const char *op, json_t *request)
+{
+	const char *key = json_string_value(json_object_get(request, "hpa"));
+	struct module *m = cast(self);
+	json_t *one;
+
+	if (strcmp(op, "explain") != 0)
+		return NULL;
+	if (!m->controller)
+		return km_control_error(3, "no HPA is looked after%s%s", *m->problem ? ": " : " yet", m->problem);
+	if (!key)
+		return json_pack("{s:o, s:s}", "hpas", hpa_controller_explain_all(m->controller), "turn", turn_text(m));
+	one = hpa_controller_explain(m->controller, key);
+	if (!one)
+		return km_control_error(3, "there is no HorizontalPodAutoscaler %s, or it is not looked after", key);
+	json_object_set_new(one, "turn", json_string(turn_text(m)));
+	return one;
+}
+
 #define COUNTER(text, member, what)                                                         \
 	{                                                                                   \
 		.name = (text), .help = (what), .offset = offsetof(struct counters, member) \
@@ -558,5 +578,6 @@ const struct km_module hpa_module = {
 	.fini = module_fini,
 	.health = module_health,
 	.status = module_status,
+	.ask = module_ask,
 	.counters_base = module_counters_base,
 };

@@ -129,16 +129,25 @@ static int add_metric(struct hpa_pods *p, const struct kube_pod *pod, enum resou
 
 int hpa_pods_collect(struct hpa_pods *p, const struct kube_pod *const *pods, size_t n,
 	const struct kube_selector *selector, const char *name, const char *container,
-	const struct km_usage_source *usage)
+	const struct km_usage_source *usage, hpa_is_foreign_fn is_foreign, void *arg)
 {
 	enum resource resource = strcmp(name, "cpu") == 0 ? CPU : strcmp(name, "memory") == 0 ? MEMORY : OTHER;
+	const struct kube_labels *last = NULL;
 	const struct hpa_container *next;
+	bool matches = false;
 
 	p->n_pods = p->n_containers = p->n_metrics = 0;
-	for (size_t i = 0; i < n; i++)
-		if (kube_selector_matches(selector, pods[i]->labels) &&
-			(add_pod(p, pods[i], resource) < 0 || add_metric(p, pods[i], resource, container, usage) < 0))
+	for (size_t i = 0; i < n; i++) {
+		/* label sets are shared, and a workload's pods stand together */
+		if (pods[i]->labels != last)
+			matches = kube_selector_matches(selector, pods[i]->labels);
+		last = pods[i]->labels;
+		if (!matches)
+			continue;
+		if (add_pod(p, pods[i], resource) < 0 || add_metric(p, pods[i], resource, container, usage) < 0)
 			return -ENOMEM;
+		p->pods[p->n_pods - 1].foreign = is_foreign && is_foreign(pods[i], arg);
+	}
 	next = p->containers;
 	for (size_t i = 0; i < p->n_pods; i++) {
 		p->pods[i].containers = next;

@@ -19,12 +19,16 @@ struct hpa_pods {
 };
 void hpa_pods_clear(struct hpa_pods *p); /* a zeroed struct is an empty one */
 
+/* Whether a pod that the selector returns belongs to another controller than the target. */
+typedef bool (*hpa_is_foreign_fn)(const struct kube_pod *pod, void *arg);
+
 /*
  * Of pods (n records sorted by name, of one namespace) those that selector matches, with their requests and usage of
  * resource ("cpu" or "memory"; of another one nobody has usage), of the whole pod or of the container of that name
  * where it is not "". A pod without usage in one of its containers, or in that one, has no metric. CPU is rounded up to
- * millicores by container, as upstream sums it (spec 2.4). 0 or -ENOMEM. Strings are borrowed from the records.
+ * millicores by container, as upstream sums it (spec 2.4). is_foreign NULL: none is. 0 or -ENOMEM. Strings are borrowed
+ * from the records.
  */
 int hpa_pods_collect(struct hpa_pods *p, const struct kube_pod *const *pods, size_t n,
 	const struct kube_selector *selector, const char *resource, const char *container,
-	const struct km_usage_source *usage) _must_check_;
+	const struct km_usage_source *usage, hpa_is_foreign_fn is_foreign, void *arg) _must_check_;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "hpa/arith.h"
 #include "hpa/round.h"
 #include "kube/selector.h"
 
@@ -24,6 +25,13 @@ void hpa_memory_clear(struct hpa_memory *memory)
 	hpa_history_clear(&memory->recommendations);
 	hpa_event_book_clear(&memory->up_events);
 	hpa_event_book_clear(&memory->down_events);
+	hpa_memory_forget_values(memory);
+}
+
+void hpa_memory_forget_values(struct hpa_memory *memory)
+{
+	free(memory->values);
+	memory->values = NULL;
 }
 
 const char *hpa_action_label(enum hpa_action action)
@@ -184,6 +192,11 @@ static void set_status(struct hpa_round *round, int32_t desired)
 {
 	round->status.current = round->current;
 	round->status.desired = desired;
+	if (round->config.trace) {
+		round->config.trace->current = round->current;
+		round->config.trace->desired = desired;
+		snprintf(round->config.trace->reason, sizeof(round->config.trace->reason), "%.255s", round->reason);
+	}
 }
 
 static void finish(struct hpa_round *round, int32_t desired, bool rescaled)
@@ -200,6 +213,29 @@ static void finish(struct hpa_round *round, int32_t desired, bool rescaled)
 static void limited(struct hpa_round *round, const struct hpa_limit *limit, int32_t stabilized)
 {
 	hpa_round_condition(round, "ScalingLimited", limit->replicas != stabilized, limit->reason, limit->message);
+	if (round->config.trace && limit->replicas != stabilized) {
+		round->config.trace->limit_reason = limit->reason;
+		round->config.trace->limit_message = limit->message;
+	}
+}
+
+/* Which recommendation holds back, and until when; windows as they were applied. */
+static void trace_stabilization(
+	struct hpa_round *round, int32_t proposed, int32_t stabilized, int64_t up_window_ns, int64_t down_window_ns)
+{
+	const struct hpa_history *history = &round->config.memory->recommendations;
+	int64_t window_ns = stabilized > proposed ? down_window_ns : up_window_ns;
+	struct hpa_trace *trace = round->config.trace;
+
+	if (!trace)
+		return;
+	trace->has_proposal = true;
+	trace->proposed = proposed;
+	trace->stabilized = stabilized;
+	trace->held_back =
+		stabilized != proposed && hpa_history_extreme(history, hpa_time_sub(hpa_round_now(round), window_ns),
+						  stabilized > proposed, &trace->winner);
+	trace->until_ns = hpa_time_add(trace->winner.time_ns, window_ns);
 }
 
 static void stabilized_or_ready(struct hpa_round *round, bool held, const char *reason, const char *message)
@@ -221,6 +257,7 @@ static int normalize(struct hpa_round *round, int32_t *desired)
 	if (hpa_stabilize_plain(&round->config.memory->recommendations, *desired,
 		    round->config.flags->downscale_stabilization_ns, hpa_round_now(round), &stabilized) < 0)
 		return -ENOMEM;
+	trace_stabilization(round, *desired, stabilized, 0, round->config.flags->downscale_stabilization_ns);
 	stabilized_or_ready(round, stabilized != *desired, "ScaleDownStabilized",
 		"recent recommendations were higher than current one, applying the highest recent recommendation");
 	limit = hpa_limit_plain(round->current, stabilized, spec->min, spec->max);
@@ -237,14 +274,15 @@ static int normalize_with_behavior(struct hpa_round *round, int32_t *desired)
 	int64_t down_window_s = spec->down.window_s >= 0
 					? spec->down.window_s
 					: round->config.flags->downscale_stabilization_ns / KM_NSEC_PER_SEC;
+	int64_t up_window_ns = KM_MAX(spec->up.window_s, 0) * KM_NSEC_PER_SEC;
 	const char *reason, *message;
 	struct hpa_limit limit;
 	int32_t stabilized;
 
-	if (hpa_stabilize_behavior(&memory->recommendations, round->current, *desired,
-		    KM_MAX(spec->up.window_s, 0) * KM_NSEC_PER_SEC, down_window_s * KM_NSEC_PER_SEC,
-		    hpa_round_now(round), &stabilized, &reason, &message) < 0)
+	if (hpa_stabilize_behavior(&memory->recommendations, round->current, *desired, up_window_ns,
+		    down_window_s * KM_NSEC_PER_SEC, hpa_round_now(round), &stabilized, &reason, &message) < 0)
 		return -ENOMEM;
+	trace_stabilization(round, *desired, stabilized, up_window_ns, down_window_s * KM_NSEC_PER_SEC);
 	stabilized_or_ready(round, stabilized != *desired, reason, message);
 	limit = hpa_limit_behavior(&(const struct hpa_rate){
 		.current = round->current,
@@ -657,6 +695,8 @@ int hpa_round_start(const struct hpa_round_config *config, struct hpa_round **re
 	round->outcome.action = hpa_action_label(HPA_ACTION_NONE);
 	round->outcome.error_label = hpa_error_kind_label(HPA_ERROR_NONE);
 	round->outcome.desired = round->status.desired;
+	if (config->trace && hpa_trace_begin(config->trace, config->spec->n_metrics, hpa_round_now(round)) < 0)
+		round->config.trace = NULL;
 	*ret = round;
 	run(round);
 	return 0;

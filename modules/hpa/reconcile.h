@@ -14,6 +14,7 @@
 #include "hpa/spec.h"
 #include "hpa/stabilize.h"
 #include "hpa/status.h"
+#include "hpa/trace.h"
 
 struct hpa_round;
 struct kube_selector;
@@ -26,14 +27,28 @@ struct hpa_flags {
 	/* Kubernetes' feature gates of these names */
 	bool scale_to_zero;          /* HPAScaleToZero */
 	bool configurable_tolerance; /* HPAConfigurableTolerance */
+	/* What an HPA's own annotations ask for (overrides.h); zero and NULL: nothing. */
+	int64_t hold_value_ns;
+	bool hold_replicas, shared_pods;
+	const char *container; /* borrowed */
+};
+
+/* What a metric proposed when it was last well. */
+struct hpa_last_value {
+	struct hpa_proposal proposal;
+	int64_t time_ns; /* 0: never */
+	bool is_value;
 };
 
 /* What is remembered of one HPA from round to round (spec 1.2). */
 struct hpa_memory {
 	struct hpa_history recommendations;
 	struct hpa_event_book up_events, down_events;
+	struct hpa_last_value *values; /* owned; one a metric, where they are asked for; or NULL */
 };
 void hpa_memory_clear(struct hpa_memory *memory); /* a zeroed memory is an empty one */
+/* The metrics are others now. */
+void hpa_memory_forget_values(struct hpa_memory *memory);
 
 /* The scale subresource of the target. Strings are borrowed during the call. */
 struct hpa_scale {
@@ -57,6 +72,10 @@ struct hpa_pods_answer {
 	const struct hpa_pod_metric *metrics;
 	size_t n_metrics;
 	char error[512];
+	/* Pods that the selector returns but that belong to another controller: how many, and the first of them by
+	 * name, joined by ", ". */
+	size_t n_foreign;
+	char foreign[256];
 };
 
 /* What a custom or external metrics API says of one metric; everything borrowed during the call. error not NULL: it
@@ -126,6 +145,7 @@ struct hpa_round_config {
 	const struct hpa_world *world;
 	/* What AbleToScale says besides whenever it is True; NULL: nothing. */
 	const char *remark;
+	struct hpa_trace *trace; /* NULL: nobody asks why */
 };
 
 /* 0 or -ENOMEM; the first question is asked before it returns, and done may have been called (*ret is set before). */

@@ -66,6 +66,7 @@ struct hpa_round {
 	bool no_metrics; /* to be told in an event after the status was written */
 	bool finished;   /* the round came to its regular end: a failed status is then its error */
 	char compute_error[HPA_MESSAGE_MAX];
+	char uncounted[300]; /* "; ..." which pods do not count, for the condition; "": all do */
 	int32_t old_current; /* status.currentReplicas before the round */
 	struct hpa_status status;
 	struct hpa_outcome outcome;

@@ -60,7 +60,7 @@ bool hpa_round_take_selector(struct hpa_round *round)
 		return selector_failed(round, "InvalidSelector", "InvalidSelector", error);
 	}
 	world->ambiguous(selector, round->selector, others, sizeof(others), world->arg);
-	if (*others) {
+	if (*others && !round->config.flags->shared_pods) {
 		text(error, size, "pods by selector %s are controlled by multiple HPAs: [%s]", round->selector, others);
 		return selector_failed(round, "AmbiguousSelector", "AmbiguousSelector", error);
 	}
@@ -93,18 +93,61 @@ static struct hpa_calc calc_of(const struct hpa_round *round, const struct hpa_p
 	};
 }
 
-static void ask_pods(
-	const struct hpa_round *round, const char *resource, const char *container, struct hpa_pods_answer *ret)
+static void ask_pods(struct hpa_round *round, const char *resource, const char *container, struct hpa_pods_answer *ret)
 {
 	const struct hpa_world *world = round->config.world;
 
 	world->pods(round->pod_selector, round->selector, resource, container, world->arg, ret);
+	if (round->config.flags->fixed && ret->n_foreign > 0 && !*round->uncounted)
+		text(round->uncounted, sizeof(round->uncounted),
+			"; %zu pods of other controllers match the selector and do not count: %s", ret->n_foreign,
+			ret->foreign);
+}
+
+/* Pods without a request are left out, and named; see calc.h. */
+static void name_unrequested(struct hpa_round *round, const struct hpa_calc *calc, uint32_t n)
+{
+	size_t len = strlen(round->uncounted), named = 0;
+
+	if (n == 0 || strstr(round->uncounted, " without "))
+		return;
+	text(round->uncounted + len, sizeof(round->uncounted) - len,
+		"; %u pods without a request for %s do not count: ", n, calc->resource);
+	for (size_t i = 0; i < calc->n_pods && named < 2; i++) {
+		if (calc->pods[i].group != HPA_GROUP_UNREQUESTED)
+			continue;
+		len = strlen(round->uncounted);
+		text(round->uncounted + len, sizeof(round->uncounted) - len, "%s%s", named > 0 ? ", " : "",
+			calc->pods[i].name);
+		named++;
+	}
+}
+
+/* The metric's trace, or NULL. */
+static struct hpa_trace_metric *trace_of(const struct hpa_round *round, const struct hpa_metric *metric)
+{
+	struct hpa_trace *trace = round->config.trace;
+
+	return trace ? &trace->metrics[metric - round->config.spec->metrics] : NULL;
+}
+
+/* After a calculation: what became of the pods. */
+static void trace_pods(struct hpa_round *round, const struct hpa_metric *metric, const struct hpa_calc *calc)
+{
+	struct hpa_trace_metric *trace = trace_of(round, metric);
+
+	if (!trace)
+		return;
+	trace->tolerance_down = calc->tolerance_down;
+	trace->tolerance_up = calc->tolerance_up;
+	hpa_trace_pods(trace, calc->pods, calc->n_pods);
 }
 
 /* Resource and ContainerResource */
 static void compute_resource(struct hpa_round *round, const struct hpa_metric *metric, struct proposal *ret)
 {
 	bool of_container = metric->type == HPA_METRIC_CONTAINER_RESOURCE;
+	const char *own = round->config.flags->container, *container = of_container || !own ? metric->container : own;
 	const char *what = metric->has_average_value ? "usage" : "utilization";
 	struct hpa_pods_answer answer = {0};
 	struct km_err err = {""};
@@ -126,7 +169,7 @@ static void compute_resource(struct hpa_round *round, const struct hpa_metric *m
 			"(usage) target was set");
 		return;
 	}
-	ask_pods(round, metric->name, metric->container, &answer);
+	ask_pods(round, metric->name, container, &answer);
 	if (*answer.error) {
 		text(ret->error, sizeof(ret->error), "failed to get %s %s: unable to get metrics for resource %s: %s",
 			metric->name, what, metric->name, answer.error);
@@ -134,9 +177,11 @@ static void compute_resource(struct hpa_round *round, const struct hpa_metric *m
 	}
 	calc = calc_of(round, &answer);
 	calc.resource = metric->name;
-	calc.container = metric->container;
+	calc.container = container;
 	r = metric->has_average_value ? hpa_calc_average(&calc, metric->average_value_milli, &ret->value, &err)
 				      : hpa_calc_utilization(&calc, metric->utilization, &ret->value, &err);
+	trace_pods(round, metric, &calc);
+	name_unrequested(round, &calc, r < 0 ? 0 : ret->value.working.groups[HPA_GROUP_UNREQUESTED]);
 	if (r < 0)
 		text(ret->error, sizeof(ret->error), "failed to get %s %s: %s", metric->name, what, err.text);
 }
@@ -177,6 +222,7 @@ static void compute_pods(
 	calc = calc_of(round, &answer);
 	if (hpa_calc_average(&calc, metric->average_value_milli, &ret->value, &err) < 0)
 		text(ret->error, sizeof(ret->error), "%s", err.text);
+	trace_pods(round, metric, &calc);
 }
 
 /* Value: in relation to the ready pods. */
@@ -300,10 +346,54 @@ static void note(struct hpa_round *round, size_t i, const struct hpa_metric *met
 	};
 }
 
+/* A metric that fails counts for a while with what it proposed last, where the HPA asks for that (spec 10.11). True: it
+ * does. */
+static bool hold(struct hpa_round *round, size_t i, struct proposal *ret)
+{
+	struct hpa_memory *memory = round->config.memory;
+	const struct hpa_last_value *last = memory->values ? &memory->values[i] : NULL;
+
+	if (!last || last->time_ns == 0 || hpa_round_now(round) - last->time_ns > round->config.flags->hold_value_ns)
+		return false;
+	ret->value = last->proposal;
+	ret->is_value = last->is_value;
+	ret->kind = HPA_ERROR_NONE;
+	*ret->error = '\0';
+	if (!*ret->name)
+		text(ret->name, sizeof(ret->name), "%s", round->config.spec->metrics[i].name);
+	return true;
+}
+
+static void remember(struct hpa_round *round, size_t i, const struct proposal *p)
+{
+	struct hpa_memory *memory = round->config.memory;
+
+	if (round->config.flags->hold_value_ns == 0)
+		return;
+	if (!memory->values)
+		memory->values = calloc(round->config.spec->n_metrics, sizeof(*memory->values));
+	if (memory->values) /* without memory it cannot be held, and fails as it would */
+		memory->values[i] = (struct hpa_last_value){
+			.proposal = p->value, .time_ns = hpa_round_now(round), .is_value = p->is_value};
+}
+
+static void trace_one(struct hpa_round *round, const struct hpa_metric *metric, const struct proposal *p, bool held)
+{
+	struct hpa_trace_metric *trace = trace_of(round, metric);
+
+	if (!trace)
+		return;
+	trace->proposal = p->value;
+	trace->valid = p->kind == HPA_ERROR_NONE;
+	trace->is_value = p->is_value;
+	trace->held = held;
+}
+
 static void compute_one(struct hpa_round *round, size_t i, struct proposal *ret)
 {
 	const struct hpa_metric *metric = &round->config.spec->metrics[i];
 	const struct hpa_fetched *fetched = &round->fetched[i];
+	bool held = false;
 
 	*ret = (struct proposal){.kind = HPA_ERROR_NONE};
 	switch ((enum hpa_metric_type)metric->type) {
@@ -326,8 +416,15 @@ static void compute_one(struct hpa_round *round, size_t i, struct proposal *ret)
 	}
 	if (*ret->error && ret->kind == HPA_ERROR_NONE)
 		ret->kind = HPA_ERROR_INTERNAL;
-	if (*ret->error)
+	if (*ret->error) {
 		hpa_round_warn(round, ret->reason, ret->error);
+		if (trace_of(round, metric))
+			hpa_trace_error(trace_of(round, metric), ret->error);
+		held = hold(round, i, ret);
+	} else {
+		remember(round, i, ret);
+	}
+	trace_one(round, metric, ret, held);
 	note(round, i, metric, ret);
 }
 
@@ -342,6 +439,8 @@ bool hpa_round_compute(struct hpa_round *round, int32_t *ret_replicas, char ret_
 	char message[HPA_MESSAGE_MAX];
 
 	*ret_name = '\0';
+	if (round->config.trace)
+		round->config.trace->by_metrics = true;
 	round->status.has_metrics = true;
 	round->status.n_metrics = spec->n_metrics;
 	memset(round->status.metrics, 0, sizeof(round->status.metrics));
@@ -361,12 +460,14 @@ bool hpa_round_compute(struct hpa_round *round, int32_t *ret_replicas, char ret_
 			"invalid metrics (%zu invalid out of %zu), first error is: %s%s", invalid, spec->n_metrics,
 			first.prefix, first.error);
 	/* What failed might have asked for more: a step down needs all of them. */
-	if (invalid >= spec->n_metrics || (invalid > 0 && replicas < round->current)) {
+	if (invalid >= spec->n_metrics ||
+		(invalid > 0 && (replicas < round->current || round->config.flags->hold_replicas))) {
 		text(message, sizeof(message), "the HPA was unable to compute the replica count: %s", first.error);
 		hpa_round_condition(round, "ScalingActive", false, first.reason, message);
 		return false;
 	}
-	text(message, sizeof(message), "the HPA was able to successfully calculate a replica count from %s", ret_name);
+	text(message, sizeof(message), "the HPA was able to successfully calculate a replica count from %s%s", ret_name,
+		round->uncounted);
 	hpa_round_condition(round, "ScalingActive", true, "ValidMetricFound", message);
 	*ret_replicas = replicas;
 	return true;

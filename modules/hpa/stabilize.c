@@ -70,6 +70,24 @@ int hpa_history_add(struct hpa_history *history, int32_t replicas, int64_t time_
 	return 0;
 }
 
+bool hpa_history_extreme(
+	const struct hpa_history *history, int64_t since_ns, bool largest, struct hpa_recommendation *ret)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < history->n; i++) {
+		const struct hpa_recommendation *one = &history->items[i];
+
+		if (one->time_ns < since_ns)
+			continue;
+		if (!found || (largest ? one->replicas > ret->replicas : one->replicas < ret->replicas) ||
+			(one->replicas == ret->replicas && one->time_ns > ret->time_ns))
+			*ret = *one;
+		found = true;
+	}
+	return found;
+}
+
 static int note(struct hpa_history *history, size_t slot, int32_t desired, int64_t now_ns)
 {
 	if (slot == NO_SLOT)

@@ -25,6 +25,9 @@ struct hpa_history {
 void hpa_history_clear(struct hpa_history *history); /* a zeroed history is an empty, unseen one */
 /* Appends and marks as seen; 0 or -ENOMEM. For the initial recommendation and for reading a saved history. */
 int hpa_history_add(struct hpa_history *history, int32_t replicas, int64_t time_ns) _must_check_;
+/* The largest, or smallest, recommendation at or after since_ns, of equals the newest; false: there is none. */
+bool hpa_history_extreme(
+	const struct hpa_history *history, int64_t since_ns, bool largest, struct hpa_recommendation *ret);
 
 /* Without behavior (stabilizeRecommendation): the highest of desired and what was recommended within the window;
  * desired is noted. 0 or -ENOMEM. */

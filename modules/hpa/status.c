@@ -2,6 +2,7 @@
 /* The conditions of an HPA, and its status as JSON: see status.h. */
 #include "hpa/status.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,8 @@
 #include "core/utf8.h"
 #include "kube/quantity.h"
 
-#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
+#define SMALL_CHANGE 0.01           /* of a figure */
+#define REPLACEMENT  "\xEF\xBF\xBD" /* U+FFFD */
 
 int64_t hpa_seconds_of(int64_t ns)
 {
@@ -311,7 +313,13 @@ json_t *hpa_status_encode_conditions(const struct hpa_status *status, json_t *ol
 
 /* ---- equality ---- */
 
-static bool same_quantity(const char *a, const char *b)
+static bool is_near(double before, double now, double slack)
+{
+	return slack == INFINITY || fabs(now - before) < slack * fabs(before);
+}
+
+/* slack: by how much of the first one the other may differ; 0: not at all, INFINITY: by anything. */
+static bool same_quantity(const char *a, const char *b, double slack)
 {
 	struct km_quantity x, y;
 
@@ -319,6 +327,8 @@ static bool same_quantity(const char *a, const char *b)
 		return true;
 	if (km_quantity_parse(a, strlen(a), &x) < 0 || km_quantity_parse(b, strlen(b), &y) < 0)
 		return false;
+	if (slack > 0)
+		return is_near(km_quantity_float(&x), km_quantity_float(&y), slack);
 	if (x.mantissa == 0 || y.mantissa == 0)
 		return x.mantissa == y.mantissa;
 	for (; x.mantissa % 10 == 0; x.scale++)
@@ -347,9 +357,9 @@ static bool is_nothing(json_t *value, bool zero_is_nothing)
 	       (zero_is_nothing && json_is_integer(value) && json_integer_value(value) == 0);
 }
 
-static bool same_value(const char *key, json_t *a, json_t *b);
+static bool same_value(const char *key, json_t *a, json_t *b, double slack);
 
-static bool same_members(json_t *a, json_t *b, bool zero_is_nothing)
+static bool same_members(json_t *a, json_t *b, bool zero_is_nothing, double slack)
 {
 	const char *key;
 	json_t *value;
@@ -361,7 +371,7 @@ static bool same_members(json_t *a, json_t *b, bool zero_is_nothing)
 		if (is_nothing(value, zero_is_nothing) || is_nothing(other, zero_is_nothing)) {
 			if (!is_nothing(value, zero_is_nothing) || !is_nothing(other, zero_is_nothing))
 				return false;
-		} else if (!same_value(key, value, other)) {
+		} else if (!same_value(key, value, other, slack)) {
 			return false;
 		}
 	}
@@ -373,25 +383,39 @@ static bool same_members(json_t *a, json_t *b, bool zero_is_nothing)
 	return true;
 }
 
-static bool same_value(const char *key, json_t *a, json_t *b)
+static bool is_utilization(const char *key)
+{
+	return strcmp(key, "averageUtilization") == 0 || strcmp(key, "currentAverageUtilization") == 0;
+}
+
+static bool same_value(const char *key, json_t *a, json_t *b, double slack)
 {
 	if (json_typeof(a) != json_typeof(b))
 		return false;
 	if (json_is_object(a))
-		return same_members(a, b, false);
+		return same_members(a, b, false, slack);
 	if (json_is_string(a) && is_quantity(key))
-		return same_quantity(json_string_value(a), json_string_value(b));
+		return same_quantity(json_string_value(a), json_string_value(b), slack);
+	if (slack > 0 && json_is_integer(a) && is_utilization(key))
+		return json_equal(a, b) || is_near((double)json_integer_value(a), (double)json_integer_value(b), slack);
 	if (!json_is_array(a))
 		return json_equal(a, b);
 	if (json_array_size(a) != json_array_size(b))
 		return false;
 	for (size_t i = 0; i < json_array_size(a); i++)
-		if (!same_value("", json_array_get(a, i), json_array_get(b, i)))
+		if (!same_value("", json_array_get(a, i), json_array_get(b, i), slack))
 			return false;
 	return true;
 }
 
 bool hpa_status_same(json_t *a, json_t *b)
 {
-	return same_members(a, b, true);
+	return same_members(a, b, true, 0);
+}
+
+enum hpa_status_change hpa_status_change(json_t *before, json_t *now)
+{
+	if (!same_members(before, now, true, INFINITY))
+		return HPA_STATUS_MORE;
+	return same_members(before, now, true, SMALL_CHANGE) ? HPA_STATUS_SMALL : HPA_STATUS_METRICS;
 }

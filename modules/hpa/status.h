@@ -62,5 +62,10 @@ json_t *hpa_status_encode_conditions(const struct hpa_status *status, json_t *ol
  * the members of the status itself 0 as well. */
 bool hpa_status_same(json_t *a, json_t *b);
 
+/* What differs between two status members: figures of metrics alone, each by less than 1 % or by more, or anything else
+ * (spec hpa 10.24). */
+enum hpa_status_change { HPA_STATUS_SMALL, HPA_STATUS_METRICS, HPA_STATUS_MORE };
+enum hpa_status_change hpa_status_change(json_t *before, json_t *now);
+
 /* Whole seconds, towards the past. */
 int64_t hpa_seconds_of(int64_t ns);

@@ -13,7 +13,9 @@
 #include "core/log.h"
 #include "hpa/entry.h"
 
-#define AMBIGUOUS_MAX 32 /* HPAs named in one message */
+#define AMBIGUOUS_MAX   32 /* HPAs named in one message */
+#define STATUS_EVERY_NS (5 * KM_NSEC_PER_SEC)
+#define FOREIGN_NAMED   2 /* pods named in one message */
 
 static struct hpa_entry *cast(void *arg)
 {
@@ -155,16 +157,35 @@ static const struct kube_pod *const *pods_of(const struct hpa_entry *e, size_t *
 	return kube_cluster_pods(e->c->config.ctx->cluster, e->namespace_, ret_n);
 }
 
-/* Whether a pod that mine selects is selected by other as well. */
-static bool share_a_pod(const struct hpa_entry *e, const struct kube_selector *mine, const struct kube_selector *other)
+/* Kinds whose pods are theirs, or their ReplicaSets'; what a custom resource makes for its pods nobody knows. */
+static bool owns_pods(const char *kind)
 {
-	size_t n;
-	const struct kube_pod *const *pods = pods_of(e, &n);
+	static const char *const kinds[] = {"Deployment", "ReplicaSet", "StatefulSet", "ReplicationController"};
 
-	for (size_t i = 0; i < n; i++)
-		if (kube_selector_matches(mine, pods[i]->labels) && kube_selector_matches(other, pods[i]->labels))
+	for (size_t i = 0; i < KM_ARRAY_LEN(kinds); i++)
+		if (strcmp(kind, kinds[i]) == 0)
 			return true;
 	return false;
+}
+
+/* Whether the pod belongs to another controller than the target, as far as that is known; see hpa_is_foreign_fn. */
+static bool is_foreign(const struct kube_pod *pod, void *arg)
+{
+	const struct hpa_entry *e = arg;
+	const struct hpa_spec *spec = e->spec;
+	const struct kube_scale_record *set;
+
+	if (!pod->owner_kind || !pod->owner_name || !e->c->config.scales ||
+		(strcmp(pod->owner_kind, spec->target_kind) == 0 && strcmp(pod->owner_name, spec->target_name) == 0))
+		return false;
+	if (strcmp(pod->owner_kind, "ReplicaSet") != 0)
+		return e->owns_pods;
+	if (strcmp(spec->target_kind, "Deployment") != 0)
+		return e->owns_pods;
+	set = kube_scales_find(e->c->config.scales, "apps", "replicasets", e->namespace_, pod->owner_name);
+	/* one that is not known (yet), or that nobody controls, gets the benefit of the doubt */
+	return set && *set->owner_kind &&
+	       (strcmp(set->owner_kind, spec->target_kind) != 0 || strcmp(set->owner_name, spec->target_name) != 0);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -172,32 +193,61 @@ static int compare_keys(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+struct others {
+	const struct hpa_entry *self;
+	const char *keys[AMBIGUOUS_MAX];
+	size_t n;
+};
+
+static void note_other(void *who, void *arg)
+{
+	const struct hpa_entry *e = cast(who);
+	struct others *o = arg;
+
+	for (size_t i = 0; i < o->n; i++)
+		if (o->keys[i] == e->key)
+			return;
+	if (o->n < AMBIGUOUS_MAX)
+		o->keys[o->n++] = e->key;
+}
+
 static void ambiguous(const struct kube_selector *selector, const char *text, char *ret, size_t size, void *arg)
 {
 	struct hpa_entry *e = cast(arg);
-	const char *keys[AMBIGUOUS_MAX];
-	struct km_map_entry *slot;
-	size_t cursor = 0, n = 0, len = 0;
+	struct others others = {.self = e};
+	const struct kube_labels *last = NULL;
+	size_t n, len = 0;
+	const struct kube_pod *const *pods = pods_of(e, &n);
 
 	*ret = '\0';
-	kube_selector_free(e->selector);
-	e->selector = NULL;
-	if (kube_selector_parse(text, &e->selector, NULL) < 0)
+	if (hpa_claim_set(&e->c->claims, &e->claim, e, e->namespace_, text) < 0)
 		return;
-	while ((slot = km_map_next(&e->c->entries, &cursor)) && n < AMBIGUOUS_MAX) {
-		const struct hpa_entry *other = slot->value;
-
-		if (other->namespace_ == e->namespace_ && other->selector && other != e &&
-			share_a_pod(e, selector, other->selector))
-			keys[n++] = other->key;
+	for (size_t i = 0; i < n; i++) {
+		if (pods[i]->labels == last)
+			continue; /* label sets are shared, and a workload's pods stand together */
+		last = pods[i]->labels;
+		if (kube_selector_matches(selector, last))
+			hpa_claims_of(&e->c->claims, e->namespace_, last, note_other, &others);
 	}
-	if (n == 0)
+	if (others.n < 2) /* itself */
 		return;
-	if (n < AMBIGUOUS_MAX)
-		keys[n++] = e->key;
-	qsort(keys, n, sizeof(*keys), compare_keys);
-	for (size_t i = 0; i < n && len < size; i++)
-		len += (size_t)snprintf(ret + len, size - len, "%s%s", i > 0 ? " " : "", keys[i]);
+	qsort(others.keys, others.n, sizeof(*others.keys), compare_keys);
+	for (size_t i = 0; i < others.n && len < size; i++)
+		len += (size_t)snprintf(ret + len, size - len, "%s%s", i > 0 ? " " : "", others.keys[i]);
+}
+
+/* How many pods are of other controllers, and the first of them by name. */
+static void tell_foreign(const struct hpa_pods *p, struct hpa_pods_answer *ret)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < p->n_pods; i++) {
+		if (!p->pods[i].foreign)
+			continue;
+		if (ret->n_foreign++ < FOREIGN_NAMED && len < sizeof(ret->foreign))
+			len += (size_t)snprintf(ret->foreign + len, sizeof(ret->foreign) - len, "%s%s",
+				len > 0 ? ", " : "", p->pods[i].name);
+	}
 }
 
 static void pods(const struct kube_selector *selector, const char *text, const char *resource, const char *container,
@@ -209,7 +259,8 @@ static void pods(const struct kube_selector *selector, const char *text, const c
 	const struct kube_pod *const *all = pods_of(e, &n);
 
 	*ret = (struct hpa_pods_answer){0};
-	if (hpa_pods_collect(p, all, n, selector, resource, container, e->c->config.ctx->usage) < 0)
+	e->owns_pods = owns_pods(e->spec->target_kind);
+	if (hpa_pods_collect(p, all, n, selector, resource, container, e->c->config.ctx->usage, is_foreign, e) < 0)
 		snprintf(ret->error, sizeof(ret->error),
 			"unable to fetch metrics from resource metrics API: out of memory");
 	else if (p->n_metrics == 0)
@@ -217,6 +268,7 @@ static void pods(const struct kube_selector *selector, const char *text, const c
 	/* without memory it is not woken, but looked at once a sync period all the same */
 	if (hpa_wake_set_nodes(&e->c->wake, &e->nodes, e, p->nodes, p->n_pods) < 0)
 		km_log_m(LOG_DEBUG, "%s: no memory for noting its nodes", e->key);
+	tell_foreign(p, ret);
 	ret->pods = p->pods;
 	ret->n_pods = p->n_pods;
 	ret->metrics = p->metrics;
@@ -268,12 +320,9 @@ static void log_warning(struct hpa_entry *e, const char *reason, const char *mes
 static void event(const char *type, const char *reason, const char *message, void *arg)
 {
 	struct hpa_entry *e = cast(arg);
-	const struct km_log_fields fields = fields_of(e);
 
 	if (strcmp(type, "Warning") == 0)
 		log_warning(e, reason, message);
-	else if (e->writes)
-		km_log(LOG_INFO, &fields, "%s: %s: %s", e->key, reason, message);
 	if (!e->writes)
 		return;
 	e->c->counters.events_total++;
@@ -303,6 +352,19 @@ static void on_status(const struct kube_result *result, void *arg)
 	hpa_round_status(e->round, result->error ? &failure : NULL);
 }
 
+/*
+ * Figures move with every sample, and each write goes to every watcher of HPAs: a write for their sake alone waits
+ * until they have moved by something that is to be seen, and until the last one is a while ago (spec 10.24). The round
+ * after it asks again.
+ */
+static bool is_worth_writing(const struct hpa_entry *e, json_t *status)
+{
+	enum hpa_status_change change = hpa_status_change(json_object_get(e->object, "status"), status);
+
+	return !e->flags.fixed || change == HPA_STATUS_MORE ||
+	       (change == HPA_STATUS_METRICS && km_wall_ns() - e->status_ns >= STATUS_EVERY_NS);
+}
+
 static void status_put(struct hpa_round *round, json_t *status, void *arg)
 {
 	struct hpa_entry *e = cast(arg);
@@ -310,12 +372,13 @@ static void status_put(struct hpa_round *round, json_t *status, void *arg)
 	char path[HPA_OBJECT_TEXT_MAX + 120];
 	json_t *object;
 
-	if (!e->writes) {
+	if (!e->writes || !is_worth_writing(e, status)) {
 		hpa_round_status(round, NULL);
 		return;
 	}
 	if (!still_ours(e))
 		return;
+	e->status_ns = km_wall_ns();
 	object = json_copy(e->object);
 	json_object_set(object, "status", status);
 	snprintf(path, sizeof(path), "/apis/autoscaling/%s/namespaces/%s/horizontalpodautoscalers/%s/status",
@@ -328,6 +391,33 @@ static void status_put(struct hpa_round *round, json_t *status, void *arg)
 	json_decref(object);
 }
 
+/* A step, in one line with what led to it; the trace has the rest. */
+static void log_step(const struct hpa_entry *e)
+{
+	const struct hpa_outcome *o = &e->outcome;
+	const struct km_log_fields fields = fields_of(e);
+	char why[512] = "";
+
+	if (!e->writes || !o->action || strcmp(o->action, hpa_action_label(HPA_ACTION_NONE)) == 0)
+		return;
+	if (e->trace)
+		hpa_trace_line(e->trace, e->spec, why, sizeof(why));
+	km_log(LOG_NOTICE, &fields, "%s: scaled %s %s from %d to %d: %s%s%s%s", e->key, e->spec->target_kind,
+		e->spec->target_name, (int)o->current, (int)o->desired, e->trace ? e->trace->reason : "",
+		*why ? " (" : "", why, *why ? ")" : "");
+}
+
+/* What the in-tree controller made of the same moment is in the status it wrote. */
+static void compare_shadow(struct hpa_entry *e)
+{
+	json_t *theirs = json_object_get(json_object_get(e->object, "status"), "desiredReplicas");
+
+	if (e->writes || !e->outcome.has_desired)
+		return;
+	e->shadow_rounds++;
+	e->shadow_agreed += json_integer_value(theirs) == e->outcome.desired;
+}
+
 static void done(struct hpa_round *round, void *arg)
 {
 	struct hpa_entry *e = cast(arg);
@@ -335,6 +425,8 @@ static void done(struct hpa_round *round, void *arg)
 
 	e->outcome = *hpa_round_outcome(round);
 	e->round_ns = km_wall_ns();
+	log_step(e);
+	compare_shadow(e);
 	if (e->writes || e->outcome.desired == e->outcome.current)
 		e->would = -1;
 	if (*e->outcome.error)

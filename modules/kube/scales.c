@@ -80,11 +80,23 @@ static char *append(char *at, const char *text, const char **ret)
 	return stpcpy(at, text) + 1;
 }
 
+static json_t *controller_of(json_t *metadata)
+{
+	json_t *owner;
+	size_t i;
+
+	json_array_foreach(json_object_get(metadata, "ownerReferences"), i,
+		owner) if (json_is_true(json_object_get(owner, "controller"))) return owner;
+	return NULL;
+}
+
 struct kube_scale_record *kube_scale_record_of(json_t *object)
 {
 	json_t *metadata = json_object_get(object, "metadata"), *spec = json_object_get(object, "spec");
 	const char *version = text_of(metadata, "resourceVersion"), *uid = text_of(metadata, "uid"),
 		   *created = text_of(metadata, "creationTimestamp");
+	json_t *owner = controller_of(metadata);
+	const char *owner_kind = text_of(owner, "kind"), *owner_name = text_of(owner, "name");
 	_cleanup_buf_ struct km_buf selector = KM_BUF_INIT(SELECTOR_MAX);
 	struct kube_scale_record *r;
 	int32_t replicas, status_replicas;
@@ -93,7 +105,8 @@ struct kube_scale_record *kube_scale_record_of(json_t *object)
 	if (!count_of(spec, 1, &replicas) || !count_of(json_object_get(object, "status"), 0, &status_replicas) ||
 		!*version || selector_text(spec, &selector) < 0)
 		return NULL;
-	r = malloc(sizeof(*r) + selector.len + strlen(version) + strlen(uid) + strlen(created) + 4);
+	r = malloc(sizeof(*r) + selector.len + strlen(version) + strlen(uid) + strlen(created) + strlen(owner_kind) +
+		   strlen(owner_name) + 6);
 	if (!r)
 		return NULL;
 	*r = (struct kube_scale_record){
@@ -101,7 +114,9 @@ struct kube_scale_record *kube_scale_record_of(json_t *object)
 	at = append((char *)(r + 1), selector.data ? selector.data : "", &r->selector);
 	at = append(at, version, &r->resource_version);
 	at = append(at, uid, &r->uid);
-	append(at, created, &r->created);
+	at = append(at, created, &r->created);
+	at = append(at, owner_kind, &r->owner_kind);
+	append(at, owner_name, &r->owner_name);
 	return r;
 }
 

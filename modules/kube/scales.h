@@ -15,7 +15,8 @@ struct kube_scale_record {
 	int32_t replicas, status_replicas;
 	const char *selector; /* as the server writes it into a Scale: "app=web,tier in (a,b)" */
 	const char *resource_version, *uid, *created;
-	uint64_t version; /* resource_version as a number; 0: it is none */
+	const char *owner_kind, *owner_name; /* the controller's ownerReference; "" where there is none */
+	uint64_t version;                    /* resource_version as a number; 0: it is none */
 };
 
 struct kube_scales;

@@ -424,6 +424,14 @@ static int parse_all(struct parser *x, struct kube_selector *s, struct km_err *e
 	}
 }
 
+/* Room for no more requirements than there are: controllers keep selectors by the thousand. */
+static struct kube_selector *fitted(struct kube_selector *s)
+{
+	struct kube_selector *small = realloc(s, offsetof(struct kube_selector, reqs) + s->n * sizeof(s->reqs[0]));
+
+	return small ? small : s;
+}
+
 int kube_selector_parse(const char *text, struct kube_selector **ret, struct km_err *err)
 {
 	_cleanup_(kube_selector_freep) struct kube_selector *s = NULL;
@@ -439,7 +447,7 @@ int kube_selector_parse(const char *text, struct kube_selector **ret, struct km_
 	x->p = text;
 	if ((r = parse_all(x, s, err)) < 0)
 		return r;
-	*ret = KM_TAKE(s);
+	*ret = fitted(KM_TAKE(s));
 	return 0;
 }
 
@@ -530,7 +538,7 @@ int kube_selector_decode(json_t *label_selector, struct kube_selector **ret, str
 		if ((r = add_expression(s, e, err)) < 0)
 			return r;
 	}
-	*ret = KM_TAKE(s);
+	*ret = fitted(KM_TAKE(s));
 	return 0;
 }
 
@@ -608,6 +616,20 @@ static void add_text(const struct requirement *r, struct km_buf *out)
 	}
 	if (r->op == OP_IN || r->op == OP_NOT_IN)
 		km_buf_addc(out, ')');
+}
+
+bool kube_selector_asks_for(const struct kube_selector *selector, const char **ret_key, const char **ret_value)
+{
+	for (size_t i = 0; i < selector->n; i++) {
+		const struct requirement *r = &selector->reqs[i];
+
+		if ((r->op != OP_EQUALS && r->op != OP_IN) || r->n_values != 1)
+			continue;
+		*ret_key = r->key;
+		*ret_value = r->values[0];
+		return true;
+	}
+	return false;
 }
 
 void kube_selector_text(const struct kube_selector *s, struct km_buf *out)

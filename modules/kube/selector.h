@@ -23,6 +23,9 @@ int kube_selector_decode(json_t *label_selector, struct kube_selector **ret, str
 void kube_selector_free(struct kube_selector *selector); /* NULL is fine */
 void kube_selector_freep(struct kube_selector **selector);
 bool kube_selector_matches(const struct kube_selector *selector, const struct kube_labels *labels);
+/* A label that everything it matches has with this value (of = and of an "in" with one value); false: there is none
+ * such. Borrowed from the selector. For finding selectors by labels. */
+bool kube_selector_asks_for(const struct kube_selector *selector, const char **ret_key, const char **ret_value);
 /* Appends it as apimachinery's Selector.String() does, for a labelSelector parameter: requirements by key, values
  * sorted; "" for one that selects everything, and for one that selects nothing. */
 void kube_selector_text(const struct kube_selector *selector, struct km_buf *out);

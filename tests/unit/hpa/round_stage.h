@@ -282,6 +282,7 @@ struct theatre {
 	struct hpa_world world;
 	struct hpa_spec *spec;
 	struct hpa_memory memory;
+	struct hpa_trace *trace; /* owned; NULL: none is wanted */
 	struct hpa_round *round;
 };
 
@@ -311,7 +312,8 @@ static void stage_start(struct theatre *t, json_t *status, enum hpa_api_version 
 						 .version = version,
 						 .memory = &t->memory,
 						 .flags = with,
-						 .world = &t->world},
+						 .world = &t->world,
+						 .trace = t->trace},
 				 &t->round),
 		0);
 }
@@ -334,6 +336,7 @@ static void end(struct theatre *t)
 	hpa_round_free(t->round);
 	hpa_memory_clear(&t->memory);
 	hpa_spec_free(t->spec);
+	hpa_trace_free(t->trace);
 	json_decref(t->stage.status);
 }
 

@@ -397,6 +397,107 @@ static void test_scale_from_watch(void **state)
 	assert_int_equal(counters(w).scale_gets_total, 2);
 }
 
+/* ---- why, and how often it is told ---- */
+
+static void test_explain(void **state)
+{
+	struct world *w = *state;
+	json_t *one, *metric, *all;
+
+	tell(w, KUBE_ADDED, "web", 1, 9);
+	assert_null(hpa_controller_explain(w->controller, "shop/other"));
+	one = hpa_controller_explain(w->controller, "shop/web"); /* before the first round */
+	assert_null(json_object_get(one, "decidedAt"));
+	json_decref(one);
+	wait_for(w, wanted_statuses, 1);
+	one = hpa_controller_explain(w->controller, "shop/web");
+	assert_int_equal(json_integer_value(json_object_get(one, "current")), 3);
+	assert_int_equal(json_integer_value(json_object_get(one, "desired")), 6);
+	assert_string_equal(json_string_value(json_object_get(one, "target")), "Deployment/web");
+	assert_true(json_is_true(json_object_get(one, "writes")));
+	metric = json_array_get(json_object_get(one, "metrics"), 0);
+	assert_int_equal(json_array_size(json_object_get(metric, "pods")), 2);
+	json_decref(one);
+	all = hpa_controller_explain_all(w->controller);
+	assert_int_equal(json_array_size(all), 1);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(all, 0), "desired")), 6);
+	assert_null(json_object_get(json_array_get(all, 0), "metrics"));
+	json_decref(all);
+}
+
+/* In the shadow ours is set beside theirs. */
+static void test_explain_diff(void **state)
+{
+	struct world *w = *state;
+	json_t *object = hpa("web", 1, 9, "Deployment"), *one;
+
+	w->may_write = false;
+	json_object_set_new(object, "status", json_pack("{s:i, s:i}", "currentReplicas", 3, "desiredReplicas", 4));
+	assert_int_equal(hpa_controller_object(w->controller, KUBE_ADDED, object, NULL), 0);
+	json_decref(object);
+	wait_for(w, wanted_rounds_over, 1);
+	one = hpa_controller_explain(w->controller, "shop/web");
+	assert_int_equal(json_integer_value(json_object_get(one, "desired")), 6);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(one, "inTree"), "desiredReplicas")), 4);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(one, "shadow"), "rounds")), 1);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(one, "shadow"), "agreed")), 0);
+	json_decref(one);
+}
+
+/* Figures that move are no reason for a write at once; replicas and conditions are. */
+static void test_status_is_damped(void **state)
+{
+	struct world *w = *state;
+
+	w->usage_milli = 50;
+	tell(w, KUBE_ADDED, "web", 1, 9);
+	wait_for(w, wanted_statuses, 1);
+	w->usage_milli = 52;
+	next_round(w);
+	wait_for(w, wanted_rounds_over, 1);
+	assert_int_equal(w->status_puts, 1);
+	w->usage_milli = 100;
+	next_round(w);
+	wait_for(w, wanted_statuses, 2);
+	assert_int_equal(w->put_replicas, 4);
+	/* strict writes each of them, as upstream does */
+	w->options.compat = HPA_COMPAT_STRICT;
+	hpa_controller_configure(w->controller, &w->options);
+	w->usage_milli = 51;
+	next_round(w);
+	wait_for(w, wanted_statuses, 3);
+	w->usage_milli = 52;
+	next_round(w);
+	wait_for(w, wanted_statuses, 4);
+}
+
+static void test_annotations(void **state)
+{
+	struct world *w = *state;
+	json_t *object = hpa("web", 1, 9, "Deployment"), *metadata = json_object_get(object, "metadata");
+
+	w->usage_milli = 100; /* twice the target */
+	json_object_set_new(metadata, "annotations",
+		json_pack(
+			"{s:s, s:s}", "hpa.kmetricsd.io/tolerance", "1.5", "hpa.kmetricsd.io/hold-replicas", "maybe"));
+	assert_int_equal(hpa_controller_object(w->controller, KUBE_ADDED, object, NULL), 0);
+	wait_for(w, wanted_statuses, 1);
+	assert_true(until(w, an_event_came));
+	assert_int_equal(w->scale_puts, 0);
+	next_round(w);
+	wait_for(w, wanted_rounds_over, 1);
+	assert_int_equal(counters(w).events_total, 1); /* what is wrong is told once */
+	/* without it the spec is the same, and counts at once */
+	object = json_deep_copy(object);
+	metadata = json_object_get(object, "metadata");
+	json_object_del(metadata, "annotations");
+	json_object_set_new(metadata, "resourceVersion", json_string("900"));
+	assert_int_equal(hpa_controller_object(w->controller, KUBE_MODIFIED, object, NULL), 0);
+	assert_true(until(w, scale_was_put));
+	assert_int_equal(w->put_replicas, 4);
+	json_decref(object);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +518,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sample_wakes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_legacy_target, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scale_from_watch, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_explain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_explain_diff, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_status_is_damped, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_annotations, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

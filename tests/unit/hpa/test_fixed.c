@@ -96,6 +96,47 @@ static void bug_2_5_succeeded_pods(void **state)
 	assert_int_equal(by_utilization(&c, 2, 50, true), 1);
 }
 
+/* 10.3: a pod without a request, of a Job or with an injected sidecar, stops all scaling upstream. */
+static void pain_10_3_pod_without_request(void **state)
+{
+	const struct hpa_container bare = {.name = "sidecar"};
+	struct crowd c = {.n = 0};
+	struct hpa_proposal p;
+	struct hpa_calc calc;
+	struct km_err err = {""};
+
+	add(&c, 4, KUBE_RUNNING, KUBE_TRUE, 1000);
+	c.pods[2].containers = &bare;
+	calc = calc_of(&c, 4, false);
+	assert_int_equal(hpa_calc_utilization(&calc, 50, &p, &err), -ENODATA);
+	assert_string_equal(err.text, "missing request for cpu in container sidecar of Pod p02");
+	calc.fixed = true;
+	assert_int_equal(hpa_calc_utilization(&calc, 50, &p, &err), 0);
+	assert_int_equal(p.replicas, 6);
+	assert_int_equal(p.working.groups[HPA_GROUP_UNREQUESTED], 1);
+	assert_int_equal(c.pods[2].group, HPA_GROUP_UNREQUESTED);
+	for (size_t i = 0; i < c.n; i++)
+		c.pods[i].containers = &bare;
+	assert_int_equal(hpa_calc_utilization(&calc, 50, &p, &err), -ENODATA);
+	assert_string_equal(err.text, "missing request for cpu in container sidecar of Pod p00");
+	/* an average needs no requests: what was noted of them before is of no interest */
+	assert_int_equal(hpa_calc_average(&calc, 500, &p, &err), 0);
+	assert_int_equal(p.replicas, 8);
+}
+
+/* 10.4: pods that the selector matches but that belong to others count upstream. */
+static void pain_10_4_pods_of_others(void **state)
+{
+	struct crowd c = {.n = 0};
+
+	add(&c, 2, KUBE_RUNNING, KUBE_TRUE, 500);
+	add(&c, 4, KUBE_RUNNING, KUBE_TRUE, 10);
+	for (size_t i = 2; i < c.n; i++)
+		c.pods[i].foreign = true;
+	assert_int_equal(by_utilization(&c, 2, 50, false), 3);
+	assert_int_equal(by_utilization(&c, 2, 50, true), 2);
+}
+
 static int32_t by_value(struct crowd *c, int32_t replicas, int64_t usage, int64_t target, bool fixed)
 {
 	const struct hpa_calc calc = calc_of(c, replicas, fixed);
@@ -233,6 +274,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bug_2_6_no_direction_guard),
 		cmocka_unit_test(bug_2_5_succeeded_pods),
+		cmocka_unit_test(pain_10_3_pod_without_request),
+		cmocka_unit_test(pain_10_4_pods_of_others),
 		cmocka_unit_test(bug_2_8_no_pod_ready),
 		cmocka_unit_test(bug_2_9_surge),
 		cmocka_unit_test(bug_2_9_smallest_integer_in_status),

@@ -273,7 +273,7 @@ static void calc_empty(void **state)
 	struct hpa_pod pod = {.name = "p", .phase = KUBE_RUNNING, .started_ns = HPA_TIME_NONE};
 	struct hpa_pod_metric metric = {.pod = "p", .value_milli = 10};
 	struct hpa_calc in = {.replicas = 3, .resource = "memory", .container = ""};
-	struct hpa_proposal got = {77, 77, 77};
+	struct hpa_proposal got = {.replicas = 77, .utilization = 77, .value_milli = 77};
 	struct km_err err = {""};
 
 	assert_int_equal(hpa_calc_utilization(&in, 50, &got, &err), -ENODATA);

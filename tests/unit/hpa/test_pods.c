@@ -53,8 +53,9 @@ static void collect_of(struct hpa_pods *p, struct kube_pod **pods, size_t n, con
 	struct kube_selector *s = NULL;
 
 	assert_int_equal(kube_selector_parse(selector, &s, NULL), 0);
-	assert_int_equal(
-		hpa_pods_collect(p, (const struct kube_pod *const *)pods, n, s, resource, container, &source), 0);
+	assert_int_equal(hpa_pods_collect(p, (const struct kube_pod *const *)pods, n, s, resource, container, &source,
+				 NULL, NULL),
+		0);
 	kube_selector_free(s);
 }
 
