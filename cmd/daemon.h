@@ -32,7 +32,8 @@ struct daemon {
 	struct km_loop *loop;
 	struct km_control *control;
 	struct km_timer *watchdog, *report, *access_check, *trim;
-	struct km_usage_source usage; /* the aggregator's, once it is there */
+	struct km_usage_source usage;
+	struct km_scrape_lane lane; /* the aggregator's, once it is there */
 	struct km_context context;
 	struct module_state modules[MODULES_MAX];
 	size_t n_modules;

@@ -90,6 +90,15 @@ static void print_pods(json_t *metric)
 		printf("    and %lld more\n", number_of(metric, "podsNotShown"));
 }
 
+static const char *remark_on(json_t *metric)
+{
+	if (json_is_true(json_object_get(metric, "held")))
+		return "held from when it was last well";
+	if (json_object_get(metric, "longWindowProposal"))
+		return "; fewer once a whole metric-resolution says so";
+	return json_is_true(json_object_get(metric, "tolerated")) ? "; within tolerance" : "";
+}
+
 static void print_metric(json_t *metric, const struct cli *cli)
 {
 	json_t *ratio = json_object_get(metric, "ratio"), *damped = json_object_get(metric, "dampedRatio");
@@ -111,8 +120,7 @@ static void print_metric(json_t *metric, const struct cli *cli)
 		printf(" %8lld", number_of(metric, "proposal"));
 	else
 		printf(" %8s", "-");
-	printf("  %s%s%s\n", groups, json_is_true(json_object_get(metric, "tolerated")) ? "; within tolerance" : "",
-		json_is_true(json_object_get(metric, "held")) ? "held from when it was last well" : "");
+	printf("  %s%s\n", groups, remark_on(metric));
 	if (*text_of(metric, "error"))
 		printf("    %s%s%s\n", cli->colour ? "\033[31m" : "", text_of(metric, "error"),
 			cli->colour ? "\033[0m" : "");

@@ -159,6 +159,8 @@ static void join_usage(struct daemon *d)
 		return;
 	d->usage = agg_module_usage(m->self);
 	d->context.usage = &d->usage;
+	d->lane = agg_module_lane(m->self);
+	d->context.lane = &d->lane;
 }
 
 static int join_cluster(struct daemon *d, struct km_err *err)

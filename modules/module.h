@@ -14,6 +14,7 @@
 #include "kube/cluster.h"
 
 #include "identity.h"
+#include "scrape_lane.h"
 #include "usage_source.h"
 
 struct keeper_paths; /* certmanager/keeper.h */
@@ -33,6 +34,7 @@ struct km_context {
 	STACK_OF(X509) *cluster_roots; /* what verifies the API server (and, by custom, kubelets); NULL: not known */
 	bool kubeconfig_given;         /* the INI names a kubeconfig: no API client certificate of our own is needed */
 	const struct km_usage_source *usage; /* the aggregator's samples; NULL: it is off */
+	const struct km_scrape_lane *lane;   /* its faster scrapes; NULL: it is off */
 	/* What --controllers of a kube-controller-manager on this host says of its HPA controller: as enum hpa_in_tree.
 	 */
 	int (*in_tree_hpa)(void);

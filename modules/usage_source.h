@@ -10,8 +10,9 @@ struct kube_pod;
 
 struct km_container_usage {
 	const char *name;
-	uint64_t cpu_nanocores; /* average over the window */
-	uint64_t memory_bytes;  /* working set */
+	uint64_t cpu_nanocores;      /* average over the window */
+	uint64_t cpu_full_nanocores; /* over at least metric-resolution; the same where nothing is known over so long */
+	uint64_t memory_bytes;       /* working set */
 };
 
 /* Everything borrowed until the next call, or the loop's next turn. */

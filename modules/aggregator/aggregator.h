@@ -12,3 +12,5 @@ extern const struct km_module agg_module;
 
 /* The samples of this instance of the module; usable as long as it is. */
 struct km_usage_source agg_module_usage(void *self);
+/* Its faster scrapes; usable as long as it is. */
+struct km_scrape_lane agg_module_lane(void *self);

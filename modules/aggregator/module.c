@@ -429,6 +429,19 @@ struct km_usage_source agg_module_usage(void *self)
 	return agg_usage_source(KM_CAST(struct module, self, MODULE_MAGIC)->usage);
 }
 
+static void set_lane(const char *node, uint64_t period_us, void *arg)
+{
+	struct module *m = KM_CAST(struct module, arg, MODULE_MAGIC);
+
+	if (m->scraper)
+		agg_scraper_set_lane(m->scraper, node, period_us);
+}
+
+struct km_scrape_lane agg_module_lane(void *self)
+{
+	return (struct km_scrape_lane){.set = set_lane, .arg = self};
+}
+
 /* ---- end ---- */
 
 static void module_stop(void *self, km_loop_fn stopped, void *arg)

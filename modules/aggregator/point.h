@@ -67,8 +67,15 @@ int agg_rate(const struct agg_point *earlier, const struct agg_point *later, str
 
 /* ---- the two points that are kept of a container or node ---- */
 
+/* A CPU figure to subtract from. */
+struct agg_mark {
+	int64_t cpu_ts_ns; /* 0: none */
+	uint64_t cpu_ns;
+};
+
 struct agg_pair {
 	struct agg_point earlier, newest; /* cpu_ts_ns == 0: none */
+	struct agg_mark old, older;       /* a whole window apart each; see agg_pair_mark */
 	int64_t dated_ns; /* by our own clock: since when newest can have been there; kubelets' clocks may be off */
 };
 
@@ -98,6 +105,15 @@ enum agg_added {
  */
 enum agg_added agg_pair_add(
 	struct agg_pair *pair, const struct agg_point *sample, int64_t since_ns, int64_t now_ns, int64_t max_window_ns);
+
+/*
+ * A node that is scraped more often than once a window has short windows; two marks, a whole window apart each, keep a
+ * long one beside: from the older mark to the newest point it is at least window_ns and less than twice that and a
+ * scrape. To be called after each agg_pair_add, with what that said.
+ */
+void agg_pair_mark(struct agg_pair *pair, enum agg_added added, int64_t window_ns);
+/* CPU over that long window; -ENOENT: there is none yet. */
+int agg_pair_full_cpu(const struct agg_pair *pair, uint64_t *ret_nanocores) _must_check_;
 
 /* 0 and the usage, or -ENOENT while there is none: one point only, or no memory figure as new as the CPU's (up to
  * max_window_ns). */

@@ -124,3 +124,26 @@ int agg_pair_usage(const struct agg_pair *pair, int64_t max_window_ns, struct ag
 		return -ENOENT;
 	return agg_rate(earlier, newest, ret) < 0 ? -ENOENT : 0;
 }
+
+void agg_pair_mark(struct agg_pair *pair, enum agg_added added, int64_t window_ns)
+{
+	const struct agg_mark now = {pair->newest.cpu_ts_ns, pair->newest.cpu_ns};
+
+	if (added == AGG_ADDED_RESET || added == AGG_ADDED_STALE)
+		pair->old = pair->older = (struct agg_mark){0};
+	if (now.cpu_ts_ns == 0 || (pair->old.cpu_ts_ns != 0 && now.cpu_ts_ns - pair->old.cpu_ts_ns < window_ns))
+		return;
+	pair->older = pair->old;
+	pair->old = now;
+}
+
+int agg_pair_full_cpu(const struct agg_pair *pair, uint64_t *ret_nanocores)
+{
+	const struct agg_point earlier = {.cpu_ts_ns = pair->older.cpu_ts_ns, .cpu_ns = pair->older.cpu_ns};
+	struct agg_usage usage;
+
+	if (earlier.cpu_ts_ns == 0 || agg_rate(&earlier, &pair->newest, &usage) < 0)
+		return -ENOENT;
+	*ret_nanocores = usage.cpu_nanocores;
+	return 0;
+}

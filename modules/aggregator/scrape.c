@@ -18,12 +18,15 @@
 #include "core/clock.h"
 #include "core/log.h"
 
-#define BODY_MAX       (16 * 1024 * 1024)      /* of /metrics/resource */
-#define BACKOFF_MAX    4                       /* times metric-resolution */
-#define SOON_US        KM_USEC_PER_SEC         /* within which a node that has changed is asked again */
-#define ATTEMPT_MIN_US (50 * KM_USEC_PER_MSEC) /* less is left of the deadline: not worth another attempt */
-#define JITTER_PART    50                      /* of metric-resolution */
-#define SLACK_PART     150                     /* of metric-resolution: scrapes due within it start together */
+#define BODY_MAX         (16 * 1024 * 1024)      /* of /metrics/resource */
+#define BACKOFF_MAX      4                       /* times metric-resolution */
+#define SOON_US          KM_USEC_PER_SEC         /* within which a node that has changed is asked again */
+#define ATTEMPT_MIN_US   (50 * KM_USEC_PER_MSEC) /* less is left of the deadline: not worth another attempt */
+#define JITTER_PART      50                      /* of metric-resolution */
+#define SLACK_PART       150                     /* of metric-resolution: scrapes due within it start together */
+/* of the lane's period: */
+#define REPEATED_PART    4 /* until a kubelet that had nothing new is asked again */
+#define BETWEEN_GAP_PART 3 /* less than this before the usual scrape, one in between is not worth it */
 
 #define MESSAGE_ID_PINNED       "4d1c8b0e6f2a4937a5c3e1d7f9b80246"
 #define MESSAGE_ID_NODE_FAILING "9a8b7c6d5e4f43218f0e1d2c3b4a5968"
@@ -134,12 +137,34 @@ static void settle_trust(struct agg_scraped *n)
 
 /* ---- the schedule ---- */
 
+/* When a scrape in between is due: sooner where the last one brought nothing new, for the kubelet's next sample is then
+ * about to come. */
+static uint64_t between_due(const struct agg_scraped *n)
+{
+	return n->begun_us + (n->repeated ? n->lane_us / REPEATED_PART : n->lane_us);
+}
+
 static void arm(struct agg_scraped *n)
 {
-	uint64_t period = agg_scrape_resolution_us(n->owner), now = km_now_us(),
-		 jitter = km_random_below(period / JITTER_PART + 1);
+	uint64_t period = agg_scrape_resolution_us(n->owner), now = km_now_us(), due = n->slot_us;
 
-	km_timer_set_within(n->timer, (n->slot_us > now ? n->slot_us - now : 0) + jitter, period / SLACK_PART + 1);
+	n->between = n->lane_us > 0 && n->scraped && n->slack_failures == 0 &&
+		     between_due(n) + n->lane_us / BETWEEN_GAP_PART < due;
+	if (n->between) {
+		due = between_due(n);
+		period = n->lane_us;
+	}
+	km_timer_set_within(n->timer, (due > now ? due - now : 0) + km_random_below(period / JITTER_PART + 1),
+		period / SLACK_PART + 1);
+}
+
+void agg_scrape_set_lane(struct agg_scraped *n, uint64_t period_us)
+{
+	if (n->lane_us == period_us)
+		return;
+	n->lane_us = period_us;
+	if (km_timer_armed(n->timer))
+		arm(n);
 }
 
 void agg_scrape_within(struct agg_scraped *n, uint64_t spread_us)
@@ -161,7 +186,9 @@ void agg_scrape_schedule(struct agg_scraped *n)
 {
 	uint64_t period = agg_scrape_resolution_us(n->owner), now = km_now_us(), steps = 1;
 
-	if (!n->scraped) {
+	if (n->between) {
+		/* the usual one is still to come */
+	} else if (!n->scraped) {
 		n->scraped = true;
 		n->slot_us += period / 2 + km_random_below(period / 2 + 1);
 	} else {
@@ -336,6 +363,7 @@ static void take_body(struct agg_scraped *n, const struct km_fetch_result *resul
 	}
 	agg_store_skipped(store, stats.skipped);
 	note_limit(n, agg_store_commit(store, km_wall_ns()));
+	n->repeated = !agg_store_landed(store);
 	succeeded(n);
 	if (agg_store_landed(store) && n->owner->landed)
 		n->owner->landed(agg_store_landed(store), n->owner->landed_arg);

@@ -35,7 +35,10 @@ struct agg_scraped {
 	struct agg_path_walk path;
 	struct agg_door door;
 	/* the schedule */
-	uint64_t slot_us;     /* of the scrape that is next, or under way */
+	uint64_t slot_us;     /* of the usual scrape that is next, or under way */
+	uint64_t lane_us;     /* period of scrapes in between, 0: none (scrape_lane.h) */
+	bool between;         /* the scrape that is next, or under way, is one of those */
+	bool repeated;        /* the last one brought nothing new */
 	uint64_t deadline_us; /* of the scrape under way */
 	bool scraped;         /* at least once: the phase is settled */
 	/* how it fares */
@@ -83,6 +86,8 @@ void agg_scrape(void *arg);
 void agg_scrape_schedule(struct agg_scraped *n);
 /* Behind a good scrape: true when more is asked for, and agg_scrape_schedule is called when that has ended. */
 bool agg_scrape_storage(struct agg_scraped *n);
+/* Scrapes in between this often; 0: none. */
+void agg_scrape_set_lane(struct agg_scraped *n, uint64_t period_us);
 /* Sets the timer to come at random within this time from now on. */
 void agg_scrape_within(struct agg_scraped *n, uint64_t spread_us);
 /* Something has changed that may make a failing node work: it is asked again within a second. */

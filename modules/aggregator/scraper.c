@@ -154,6 +154,7 @@ static void move_node(
 		n->timing = old->timing;
 		n->timing.name = n->name;
 		n->path = old->path;
+		n->lane_us = old->lane_us;
 		n->door.settled_us = old->door.settled_us;
 		n->door.plain_worked = old->door.plain_worked && n->plain_port != 0;
 		agg_scrape_within(n, 0);
@@ -326,6 +327,14 @@ int agg_scraper_reconfigure(struct agg_scraper *s, const struct agg_options *opt
 	for (i = 0; i < n; i++)
 		agg_scraper_node(s, records[i], records[i]);
 	return 0;
+}
+
+void agg_scraper_set_lane(struct agg_scraper *s, const char *node, uint64_t period_us)
+{
+	struct agg_scraped *n = km_map_get(&s->nodes, node, strlen(node));
+
+	if (n)
+		agg_scrape_set_lane(n, period_us < agg_scrape_resolution_us(s) ? period_us : 0);
 }
 
 void agg_scraper_on_landed(struct agg_scraper *s, void (*fn)(const char *node, void *arg), void *arg)

@@ -32,6 +32,9 @@ void agg_scraper_node(struct agg_scraper *s, const struct kube_node *before, con
 int agg_scraper_reconfigure(struct agg_scraper *s, const struct agg_options *options, STACK_OF(X509) *roots,
 	struct km_identity *identity, struct km_err *err) _must_check_;
 
+/* As a km_scrape_lane has it. */
+void agg_scraper_set_lane(struct agg_scraper *s, const char *node, uint64_t period_us);
+
 /* fn is called after each scrape that brought newer samples of a node's containers. NULL: nobody. */
 void agg_scraper_on_landed(struct agg_scraper *s, void (*fn)(const char *node, void *arg), void *arg);
 

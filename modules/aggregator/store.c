@@ -25,6 +25,7 @@ int agg_store_new(struct km_interner *in, struct agg_store **ret)
 void agg_store_configure(struct agg_store *s, int64_t max_age_ns)
 {
 	s->max_age_ns = max_age_ns;
+	s->full_window_ns = max_age_ns * 2 / 5;
 	/* with a long metric-resolution a window is as long, and twice as long after a missed scrape */
 	s->max_window_ns = KM_MAX(AGG_MAX_WINDOW_NS, max_age_ns);
 }
@@ -409,6 +410,7 @@ static bool add_point(struct agg_store *s, struct agg_pair *pair, const struct a
 {
 	enum agg_added added = agg_pair_add(pair, point, s->filling->committed_ns, now_ns, s->max_window_ns);
 
+	agg_pair_mark(pair, added, s->full_window_ns);
 	switch (added) {
 	case AGG_ADDED_RESET:
 		s->stats.counter_resets_total++;

@@ -56,6 +56,7 @@ int agg_store_node(struct agg_store *s, const char *node, int64_t now_ns, struct
 struct agg_container_usage {
 	const char *name; /* interned */
 	struct agg_usage usage;
+	const struct agg_pair *pair; /* what it was made of; borrowed until the next scrape */
 };
 /*
  * All names are interned in the store's interner (as are those in the cluster's cache, which shares it): a list of

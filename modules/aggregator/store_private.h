@@ -64,7 +64,7 @@ struct agg_store {
 	struct km_interner *in;
 	struct km_map nodes; /* name's pointer -> node */
 	struct km_map pods;  /* pod_key -> pod */
-	int64_t max_age_ns, max_window_ns;
+	int64_t max_age_ns, max_window_ns, full_window_ns;
 	size_t n_containers;
 	struct agg_gauge_table gauges; /* of containers */
 	struct agg_store_stats stats;

@@ -93,7 +93,7 @@ size_t agg_store_pod(struct agg_store *s, const char *namespace_, const char *po
 	r = node ? report_from(p, node) : newest_report(p);
 	max = KM_MIN(max, (size_t)AGG_CONTAINERS_PER_POD_MAX);
 	for (const struct container *c = r ? r->first : NULL; c; c = c->next) {
-		struct agg_container_usage one = {.name = c->name};
+		struct agg_container_usage one = {.name = c->name, .pair = &c->pair};
 		size_t place = place_of(c->name, names, n), at;
 
 		if (usage_of(s, r->node, &c->pair, now_ns, &one.usage) < 0)

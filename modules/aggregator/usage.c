@@ -36,6 +36,19 @@ void agg_usage_reader_free(struct agg_usage_reader *r)
 	free(r);
 }
 
+static struct km_container_usage container_of(const struct agg_container_usage *c)
+{
+	struct km_container_usage ret = {
+		.name = c->name,
+		.cpu_nanocores = c->usage.cpu_nanocores,
+		.memory_bytes = c->usage.mem_bytes,
+	};
+
+	if (agg_pair_full_cpu(c->pair, &ret.cpu_full_nanocores) < 0)
+		ret.cpu_full_nanocores = ret.cpu_nanocores;
+	return ret;
+}
+
 static int read_pod(const struct kube_pod *pod, void *arg, struct km_pod_usage *ret)
 {
 	struct agg_usage_reader *r = KM_CAST(struct agg_usage_reader, arg, READER_MAGIC);
@@ -43,11 +56,7 @@ static int read_pod(const struct kube_pod *pod, void *arg, struct km_pod_usage *
 	if (!agg_item_of_pod(r->view, pod, km_wall_ns(), &r->item))
 		return -ENOENT;
 	for (size_t i = 0; i < r->item.n_containers; i++)
-		r->containers[i] = (struct km_container_usage){
-			.name = r->item.containers[i].name,
-			.cpu_nanocores = r->item.containers[i].usage.cpu_nanocores,
-			.memory_bytes = r->item.containers[i].usage.mem_bytes,
-		};
+		r->containers[i] = container_of(&r->item.containers[i]);
 	*ret = (struct km_pod_usage){
 		.time_ns = r->item.usage.timestamp_ns,
 		.window_ns = r->item.usage.window_ns,

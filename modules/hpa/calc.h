@@ -75,10 +75,12 @@ struct hpa_calc {
 
 /* How a proposal came about, for whoever asks why. */
 struct hpa_working {
-	double ratio;                /* of the usage to its target */
-	double damped_ratio;         /* with assumptions about pods without a usable sample */
-	bool damped;                 /* the second one decides */
-	bool tolerated;              /* near enough to the target */
+	double ratio;        /* of the usage to its target */
+	double damped_ratio; /* with assumptions about pods without a usable sample */
+	bool damped;         /* the second one decides */
+	bool tolerated;      /* near enough to the target */
+	bool waits;          /* for a step down, until a long window says the same; that one asks for: */
+	int32_t full_replicas;
 	uint32_t groups[HPA_GROUPS]; /* pods in each */
 };
 

@@ -103,6 +103,8 @@ static void adopt(struct hpa_entry *e, json_t *object)
 		hpa_memory_clear(&e->memory);
 	json_decref(e->object);
 	e->object = json_incref(object);
+	if (!before)
+		hpa_entry_recall(e);
 	if (other)
 		read_overrides(e);
 	e->due_now = e->due_now || changed || other;
@@ -154,11 +156,20 @@ static void on_landed(const char *node, void *arg)
 	hpa_wake_landed(&c->wake, node, wake_entry, NULL);
 }
 
+/* Nobody scales by this node's pods any more. */
+static void on_left(const char *node, void *arg)
+{
+	const struct hpa_controller *c = arg;
+
+	c->config.ctx->lane->set(node, 0, c->config.ctx->lane->arg);
+}
+
 /* ---- a round ---- */
 
 static void end_round(struct hpa_entry *e)
 {
 	hpa_entry_drop_round(e);
+	hpa_entry_recall(e);
 	if (e->pending) {
 		json_t *pending = KM_TAKE(e->pending);
 
@@ -438,6 +449,10 @@ int hpa_controller_new(const struct hpa_controller_config *config, struct hpa_co
 	c->config = *config;
 	hpa_controller_configure(c, config->options);
 	hpa_wake_init(&c->wake, kube_cluster_interner(config->ctx->cluster));
+	if (config->ctx->lane) {
+		c->wake.left = on_left;
+		c->wake.arg = c;
+	}
 	hpa_claims_init(&c->claims, kube_cluster_interner(config->ctx->cluster));
 	config->ctx->usage->listen(on_landed, c, config->ctx->usage->arg);
 	*ret = c;
@@ -458,6 +473,7 @@ void hpa_controller_free(struct hpa_controller *c)
 	hpa_wake_free(&c->wake);
 	hpa_claims_free(&c->claims);
 	hpa_pods_clear(&c->pods);
+	json_decref(c->recalled);
 	free(c);
 }
 

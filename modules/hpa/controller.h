@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "core/buf.h"
 #include "hpa/events.h"
 #include "hpa/metrics_client.h"
 #include "hpa/options.h"
@@ -46,6 +47,19 @@ int hpa_controller_object(struct hpa_controller *c, enum kube_event event, json_
 void hpa_controller_list(struct hpa_controller *c, bool begins);
 /* All HPAs are due, one after the other within a second: we have come to scale, and start where the status says. */
 void hpa_controller_wake(struct hpa_controller *c);
+
+/*
+ * What is remembered of all HPAs, as documents of at most part_max bytes (memory_saved.h), each of some HPAs; at least
+ * one. *ret_parts and what is in it are the caller's. 0 or -ENOMEM.
+ */
+int hpa_controller_save(const struct hpa_controller *c, size_t part_max, struct km_buf **ret_parts, size_t *ret_n)
+	_must_check_;
+/*
+ * hpas (borrowed; may be NULL: nothing) is what was remembered of HPAs, by "namespace/name". Each HPA that is not there
+ * yet takes its own when it comes. replace: those that are there take theirs in place of what they remember, and where
+ * there is none they forget the steps that were made in the shadow, which are none.
+ */
+void hpa_controller_recall(struct hpa_controller *c, json_t *hpas, bool replace);
 
 struct hpa_controller_counters {
 	uint64_t hpas, rounds_total, errors_total, scaled_total, status_writes_total, events_total, left_out_total,

@@ -87,13 +87,23 @@ struct hpa_controller {
 	struct km_map entries; /* by key; values struct hpa_entry */
 	struct hpa_wake wake;  /* whom a node's sample concerns */
 	struct hpa_claims claims;
+	json_t *recalled;     /* owned: what was remembered of HPAs that have not come yet; or NULL */
 	size_t rounds;        /* under way */
 	struct hpa_pods pods; /* scratch of the round that is asking */
 	struct hpa_controller_counters counters;
 };
 
+/* Period of the faster scrapes; 0: there are none. */
+static inline uint64_t hpa_lane_us(const struct hpa_controller *c)
+{
+	return c->config.options->compat == HPA_COMPAT_FIXED ? (uint64_t)c->config.options->metric_resolution / 1000
+							     : 0;
+}
+
 extern const struct hpa_world hpa_world_of_entry; /* arg to be set to the entry */
 /* A newer object, borrowed, to be taken over when the round is over. */
 void hpa_entry_set_pending(struct hpa_entry *e, json_t *object);
+/* An entry without a round takes what was remembered of it, if there is something. */
+void hpa_entry_recall(struct hpa_entry *e);
 /* Ends what the round has under way, and the round. */
 void hpa_entry_drop_round(struct hpa_entry *e);

@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "hpa/controller.h"
 #include "hpa/presence.h"
+#include "hpa/state.h"
 #include "kube/discovery.h"
 #include "kube/lease.h"
 #include "net/control.h"
@@ -24,7 +25,8 @@
 #define LEASE_NAME      "kmetricsd-hpa"
 #define LEASE           LEASE_NAMESPACE "/" LEASE_NAME
 #define TICK_US         (1 * KM_USEC_PER_SEC)
-#define FLAGS_EVERY     5 /* ticks; an in-tree controller waits 15 s before its first look */
+#define FLAGS_EVERY     5  /* ticks; an in-tree controller waits 15 s before its first look */
+#define SAVE_EVERY      60 /* ticks: memory of the controller */
 #define REDISCOVER_US   (30 * KM_USEC_PER_SEC)
 #define MESSAGE_ID_TURN "7e1d0c5a94b84f0d8a3be6c2f5907d13"
 
@@ -55,6 +57,10 @@ struct module {
 	struct kube_call *clearing;
 	bool active; /* as logged last */
 	const char *text;
+	struct hpa_state *state;
+	bool taking_over; /* the Lease is held, and what the former one remembered is being read */
+	km_loop_fn stopped;
+	void *stopped_arg;
 	char problem[300]; /* why there is no watch; "": there is one */
 	struct counters counters;
 };
@@ -76,13 +82,13 @@ static bool may_write(void *arg)
 {
 	struct module *m = cast(arg);
 
-	return hpa_presence_turn(&m->presence) == HPA_TURN_OURS &&
+	return hpa_presence_turn(&m->presence) == HPA_TURN_OURS && !m->taking_over &&
 	       (m->no_leases ? alone_by_order(m) : kube_lease_valid(m->lease));
 }
 
 static bool holds(const struct module *m)
 {
-	return m->no_leases ? alone_by_order(m) : m->lease_held;
+	return m->no_leases ? alone_by_order(m) : m->lease_held && !m->taking_over;
 }
 
 static const char *turn_text(const struct module *m)
@@ -166,7 +172,18 @@ static void on_tick(void *arg)
 	if (holds(m) && hpa_presence_tick(&m->presence, km_now_us()))
 		clear_canary(m);
 	judge(m);
+	if (m->active && m->ticks % SAVE_EVERY == 0)
+		hpa_state_save(m->state, NULL, NULL);
 	km_timer_set(m->tick, TICK_US);
+}
+
+/* Nothing is scaled before it is known what the former one remembered. */
+static void on_taken_over(void *arg)
+{
+	struct module *m = cast(arg);
+
+	m->taking_over = false;
+	judge(m);
 }
 
 /* What was proved before may have changed while another one held the Lease. */
@@ -175,6 +192,8 @@ static void on_gained(void *arg)
 	struct module *m = cast(arg);
 
 	m->lease_held = true;
+	m->taking_over = true;
+	hpa_state_take_over(m->state, on_taken_over, m);
 	hpa_presence_reset(&m->presence);
 	if (m->canary_known)
 		tell_canary(m);
@@ -185,7 +204,7 @@ static void on_lost(const char *text, void *arg)
 {
 	struct module *m = cast(arg);
 
-	m->lease_held = false;
+	m->lease_held = m->taking_over = false;
 	km_log_m(LOG_WARNING, "the Lease " LEASE " is lost: %s", text);
 	judge(m);
 }
@@ -288,6 +307,8 @@ static void on_problem(int error, const char *text, void *arg)
 static void stop_watching(struct module *m)
 {
 	kube_reflector_free(m->reflector);
+	if (m->state)
+		hpa_state_attach(m->state, NULL);
 	hpa_controller_free(m->controller);
 	hpa_events_free(m->events);
 	m->reflector = NULL;
@@ -331,6 +352,7 @@ static int watch(struct module *m, enum hpa_api_version version)
 	controller.events = m->events;
 	if ((r = hpa_controller_new(&controller, &m->controller)) < 0)
 		return r;
+	hpa_state_attach(m->state, m->controller);
 	return kube_reflector_new(&reflector, &m->reflector);
 }
 
@@ -401,6 +423,7 @@ static void module_fini(void *self)
 	km_timer_free(m->rediscover);
 	km_timer_free(m->tick);
 	stop_watching(m);
+	hpa_state_free(m->state);
 	hpa_metrics_client_free(m->metrics);
 	kube_scales_free(m->scales);
 	kube_mapper_free(m->mapper);
@@ -441,6 +464,7 @@ static int module_init(struct km_context *ctx, void **ret_self, struct km_err *e
 	if (kube_mapper_new(ctx->client, &m->mapper) < 0 ||
 		hpa_metrics_client_new(ctx->client, m->mapper, &m->metrics) < 0 ||
 		kube_scales_new(ctx->client, &m->scales) < 0 ||
+		hpa_state_new(ctx->loop, ctx->client, ctx->state_dir, &m->state) < 0 ||
 		km_timer_new(ctx->loop, discover, m, &m->rediscover) < 0 ||
 		km_timer_new(ctx->loop, on_tick, m, &m->tick) < 0)
 		return km_fail(err, -ENOMEM, "out of memory");
@@ -476,17 +500,32 @@ static void module_reload_commit(void *self)
 }
 
 /* The Lease is given back, so that another instance need not wait for its end. */
+static void hand_over(void *arg)
+{
+	struct module *m = cast(arg);
+
+	stop_watching(m);
+	if (m->lease)
+		kube_lease_stop(m->lease, m->stopped, m->stopped_arg);
+	else
+		m->stopped(m->stopped_arg);
+}
+
+/* Nothing is scaled any more once it is on its way to the next one what was. */
 static void module_stop(void *self, km_loop_fn stopped, void *arg)
 {
 	struct module *m = cast(self);
 
-	stop_watching(m);
+	m->stopped = stopped;
+	m->stopped_arg = arg;
 	km_timer_cancel(m->tick);
 	km_timer_cancel(m->rediscover);
-	if (m->lease)
-		kube_lease_stop(m->lease, stopped, arg);
+	kube_reflector_free(m->reflector);
+	m->reflector = NULL;
+	if (m->active)
+		hpa_state_save(m->state, hand_over, m);
 	else
-		stopped(arg);
+		hand_over(m);
 }
 
 /* ---- what it says of itself ---- */

@@ -28,6 +28,14 @@ static const struct km_opt rows[] = {
 		.doc = "strict: decides bit for bit as Kubernetes 1.36; fixed: without its defects that hurt (no step "
 		       "down "
 		       "when no pod is ready, no step against the usage, ended pods do not count)"},
+	{.key = "hpa-metric-resolution",
+		.type = KM_OPT_DURATION,
+		.offset = offsetof(struct hpa_options, metric_resolution),
+		.dflt = "5s",
+		.min = 0,
+		.max = HOUR,
+		.doc = "nodes that carry pods of an HPA are scraped this often by the instance that scales; steps down "
+		       "still need a whole metric-resolution; 0 or compat = strict: as often as the others"},
 	{.key = "horizontal-pod-autoscaler-sync-period",
 		.type = KM_OPT_DURATION,
 		.offset = offsetof(struct hpa_options, sync_period),

@@ -9,6 +9,7 @@
 enum hpa_compat { HPA_COMPAT_FIXED, HPA_COMPAT_STRICT };
 
 struct hpa_options {
+	int64_t metric_resolution; /* ns; 0: no lane of its own */
 	int64_t sync_period, downscale_stabilization, cpu_initialization_period, initial_readiness_delay; /* ns */
 	double tolerance;
 	int mode;   /* enum hpa_mode */

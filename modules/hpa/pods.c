@@ -16,6 +16,7 @@ void hpa_pods_clear(struct hpa_pods *p)
 	free(p->pods);
 	free(p->containers);
 	free(p->metrics);
+	free(p->full);
 	free(p->nodes);
 	*p = (struct hpa_pods){0};
 }
@@ -87,43 +88,59 @@ static int add_pod(struct hpa_pods *p, const struct kube_pod *pod, enum resource
 	return add_containers(p, pod, resource);
 }
 
-static int64_t milli_of(const struct km_container_usage *usage, enum resource resource)
+static int64_t cpu_milli(uint64_t nanocores)
 {
-	if (resource == CPU)
-		return (int64_t)(usage->cpu_nanocores / NANO_PER_MILLI + (usage->cpu_nanocores % NANO_PER_MILLI != 0));
-	return usage->memory_bytes > INT64_MAX / 1000 ? INT64_MAX : (int64_t)usage->memory_bytes * 1000;
+	return (int64_t)(nanocores / NANO_PER_MILLI + (nanocores % NANO_PER_MILLI != 0));
 }
 
-/* Of the whole pod, or of one container; false: it is missing. */
-static bool value_of(
-	const struct km_pod_usage *usage, enum resource resource, const char *container, int64_t *ret_milli)
+static int64_t memory_milli(uint64_t bytes)
 {
-	uint64_t sum = 0;
+	return bytes > INT64_MAX / 1000 ? INT64_MAX : (int64_t)bytes * 1000;
+}
+
+/* Over the newest window and over the long one; memory has no window. */
+struct value {
+	uint64_t milli, full_milli;
+};
+
+/* Of the whole pod, or of one container; false: it is missing. */
+static bool value_of(const struct km_pod_usage *usage, enum resource resource, const char *container, struct value *ret)
+{
 	bool found = false;
 
+	*ret = (struct value){0};
 	for (size_t i = 0; i < usage->n_containers; i++) {
-		if (*container && strcmp(usage->containers[i].name, container) != 0)
+		const struct km_container_usage *c = &usage->containers[i];
+		bool cpu = resource == CPU;
+
+		if (*container && strcmp(c->name, container) != 0)
 			continue;
-		sum += (uint64_t)milli_of(&usage->containers[i], resource);
+		ret->milli += (uint64_t)(cpu ? cpu_milli(c->cpu_nanocores) : memory_milli(c->memory_bytes));
+		ret->full_milli += (uint64_t)(cpu ? cpu_milli(c->cpu_full_nanocores) : memory_milli(c->memory_bytes));
 		found = true;
 	}
-	*ret_milli = (int64_t)sum;
 	return found;
 }
 
 static int add_metric(struct hpa_pods *p, const struct kube_pod *pod, enum resource resource, const char *container,
 	const struct km_usage_source *source)
 {
+	size_t full_capacity = p->metrics_capacity;
 	struct km_pod_usage usage;
-	int64_t milli;
+	struct value value;
 
 	if (resource == OTHER || source->pod(pod, source->arg, &usage) < 0 ||
-		!value_of(&usage, resource, container, &milli))
+		!value_of(&usage, resource, container, &value))
 		return 0;
-	if (make_room(&p->metrics, p->n_metrics, sizeof(*p->metrics), &p->metrics_capacity) < 0)
+	if (make_room(&p->full, p->n_metrics, sizeof(*p->full), &full_capacity) < 0 ||
+		make_room(&p->metrics, p->n_metrics, sizeof(*p->metrics), &p->metrics_capacity) < 0)
 		return -ENOMEM;
-	p->metrics[p->n_metrics++] = (struct hpa_pod_metric){
-		.pod = pod->name, .value_milli = milli, .time_ns = usage.time_ns, .window_ns = usage.window_ns};
+	p->metrics[p->n_metrics] = (struct hpa_pod_metric){.pod = pod->name,
+		.value_milli = (int64_t)value.milli,
+		.time_ns = usage.time_ns,
+		.window_ns = usage.window_ns};
+	p->full[p->n_metrics] = p->metrics[p->n_metrics];
+	p->full[p->n_metrics++].value_milli = (int64_t)value.full_milli;
 	return 0;
 }
 

@@ -13,7 +13,8 @@ struct hpa_pods {
 	struct hpa_pod *pods; /* all owned */
 	struct hpa_container *containers;
 	struct hpa_pod_metric *metrics;
-	const char **nodes; /* of each of the pods; NULL: not scheduled */
+	struct hpa_pod_metric *full; /* the same over the long window; beside metrics, one by one */
+	const char **nodes;          /* of each of the pods; NULL: not scheduled */
 	size_t n_pods, n_containers, n_metrics;
 	size_t pods_capacity, containers_capacity, metrics_capacity, nodes_capacity;
 };

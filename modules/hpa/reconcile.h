@@ -70,6 +70,8 @@ struct hpa_pods_answer {
 	struct hpa_pod *pods;
 	size_t n_pods;
 	const struct hpa_pod_metric *metrics;
+	/* The same over a long window, without which no step down is made; NULL: metrics are over such a one. */
+	const struct hpa_pod_metric *full;
 	size_t n_metrics;
 	char error[512];
 	/* Pods that the selector returns but that belong to another controller: how many, and the first of them by

@@ -143,6 +143,26 @@ static void trace_pods(struct hpa_round *round, const struct hpa_metric *metric,
 	hpa_trace_pods(trace, calc->pods, calc->n_pods);
 }
 
+/* A step down is made only as far as the long window has it too (spec hpa 10.1). */
+static void wait_for_full_window(const struct hpa_metric *metric, const struct hpa_calc *calc,
+	const struct hpa_pods_answer *answer, struct hpa_proposal *ret)
+{
+	struct hpa_calc over_full = *calc;
+	struct hpa_proposal full;
+	int r;
+
+	if (!answer->full || ret->replicas >= calc->replicas)
+		return;
+	over_full.metrics = answer->full;
+	r = metric->has_average_value ? hpa_calc_average(&over_full, metric->average_value_milli, &full, NULL)
+				      : hpa_calc_utilization(&over_full, metric->utilization, &full, NULL);
+	if (r < 0 || full.replicas <= ret->replicas)
+		return;
+	ret->working.waits = true;
+	ret->working.full_replicas = full.replicas;
+	ret->replicas = KM_MIN(full.replicas, calc->replicas);
+}
+
 /* Resource and ContainerResource */
 static void compute_resource(struct hpa_round *round, const struct hpa_metric *metric, struct proposal *ret)
 {
@@ -181,6 +201,8 @@ static void compute_resource(struct hpa_round *round, const struct hpa_metric *m
 	r = metric->has_average_value ? hpa_calc_average(&calc, metric->average_value_milli, &ret->value, &err)
 				      : hpa_calc_utilization(&calc, metric->utilization, &ret->value, &err);
 	trace_pods(round, metric, &calc);
+	if (r == 0)
+		wait_for_full_window(metric, &calc, &answer, &ret->value);
 	name_unrequested(round, &calc, r < 0 ? 0 : ret->value.working.groups[HPA_GROUP_UNREQUESTED]);
 	if (r < 0)
 		text(ret->error, sizeof(ret->error), "failed to get %s %s: %s", metric->name, what, err.text);

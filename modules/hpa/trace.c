@@ -216,6 +216,8 @@ static json_t *metric_json(const struct hpa_trace_metric *m, const struct hpa_me
 		if (w->damped)
 			json_object_set_new(o, "dampedRatio", ratio(w->damped_ratio));
 		json_object_set_new(o, "tolerated", json_boolean(w->tolerated));
+		if (w->waits)
+			json_object_set_new(o, "longWindowProposal", json_integer(w->full_replicas));
 		json_object_set_new(
 			o, "tolerance", json_pack("{s:f, s:f}", "down", m->tolerance_down, "up", m->tolerance_up));
 		json_object_set_new(o, "groups", groups_json(w));

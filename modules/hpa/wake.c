@@ -82,8 +82,11 @@ static void leave(struct hpa_wake *w, const char *name, void *who)
 	while (node->who[i] != who)
 		i++;
 	node->who[i] = node->who[--node->n];
-	if (node->n == 0)
-		free_node(w, node);
+	if (node->n > 0)
+		return;
+	if (w->left)
+		w->left(node->name, w->arg);
+	free_node(w, node);
 }
 
 /* ---- one who waits ---- */

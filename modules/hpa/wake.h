@@ -11,6 +11,9 @@
 struct hpa_wake {
 	struct km_interner *in; /* borrowed */
 	struct km_map nodes;    /* name's pointer -> struct hpa_wake_node, owned */
+	/* Told when nobody waits for a node any more; NULL: nobody is told. */
+	void (*left)(const char *node, void *arg);
+	void *arg;
 };
 
 /* The nodes of one who waits; zeroed: none. */

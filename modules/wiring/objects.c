@@ -18,6 +18,7 @@
 #define NAME        "kmetricsd"
 #define NAMESPACE   "kube-system"
 #define HPA         NAME "-hpa" /* role, binding and Lease of the HPA module */
+#define HPA_STATE   HPA "-state"
 #define STEPS_MAX   24
 
 void wiring_plan_versions(struct wiring_plan *plan, const struct kube_discovery *d)
@@ -141,6 +142,26 @@ static json_t *named_rule(const char *group, const char *resource, const char *n
 		name, "verbs", "get", "update", "patch");
 }
 
+/* Parts of what the HPA controller remembers; as many as HPA_STATE_PARTS_MAX (hpa/state.h). */
+#define HPA_STATE_PARTS 4
+
+static json_t *hpa_state(size_t part)
+{
+	char name[sizeof(HPA_STATE) + 8];
+
+	snprintf(name, sizeof(name), part > 0 ? "%s-%zu" : "%s", HPA_STATE, part);
+	return object("v1", "ConfigMap", name, NAMESPACE);
+}
+
+static json_t *hpa_state_rule(void)
+{
+	json_t *rule = named_rule("", "configmaps", HPA_STATE), *names = json_object_get(rule, "resourceNames");
+
+	for (size_t i = 1; i < HPA_STATE_PARTS; i++)
+		json_array_append_new(names, json_sprintf("%s-%zu", HPA_STATE, i));
+	return rule;
+}
+
 static json_t *own_role(const struct wiring_plan *plan, const char *slice_name)
 {
 	json_t *o = object(RBAC, "Role", NAME, NAMESPACE);
@@ -150,8 +171,10 @@ static json_t *own_role(const struct wiring_plan *plan, const char *slice_name)
 	json_object_set_new(o, "rules",
 		json_pack("[o, o, o]", named_rule("", "services", NAME), named_rule("", "endpoints", NAME),
 			named_rule("discovery.k8s.io", "endpointslices", slice_name)));
-	if (plan->hpa)
-		json_array_append_new(json_object_get(o, "rules"), named_rule("coordination.k8s.io", "leases", HPA));
+	if (!plan->hpa)
+		return o;
+	json_array_append_new(json_object_get(o, "rules"), named_rule("coordination.k8s.io", "leases", HPA));
+	json_array_append_new(json_object_get(o, "rules"), hpa_state_rule());
 	return o;
 }
 
@@ -295,6 +318,9 @@ static int add_hpa(struct wiring_objects *o, const struct wiring_plan *plan)
 			 NULL)) < 0 ||
 		(plan->coordination && (r = add_step(o, hpa_lease(plan), "leases", NULL)) < 0))
 		return r;
+	for (size_t i = 0; i < HPA_STATE_PARTS; i++)
+		if ((r = add_step(o, hpa_state(i), "configmaps", NULL)) < 0)
+			return r;
 	return add_step(o, hpa_canary(), "horizontalpodautoscalers", NULL);
 }
 

@@ -199,6 +199,34 @@ static void test_dated(void **state)
 	assert_int_equal(pair.dated_ns, AT(470)); /* a clock that is ahead */
 }
 
+/* Samples every 5 s of a container that begins to use a core at 120: the pair sees it at once, the long window has at
+ * least 15 s of it in it, and a restart begins anew. */
+static void test_marks(void **state)
+{
+	static const struct {
+		int at;
+		double cores; /* over the long window; < 0: none */
+	} steps[] = {{100, -1}, {105, -1}, {110, -1}, {115, 0}, {120, 0}, {125, .2}, {130, 10. / 15}, {135, .75},
+		{140, .8}, {145, 1}};
+	struct agg_pair pair = {0};
+	uint64_t nanocores = 0;
+	struct agg_point p;
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(steps); i++) {
+		p = (struct agg_point){.cpu_ts_ns = AT(steps[i].at),
+			.cpu_ns = steps[i].at > 120 ? (uint64_t)(steps[i].at - 120) * S : 0,
+			.mem_ts_ns = AT(steps[i].at)};
+		agg_pair_mark(&pair, agg_pair_add(&pair, &p, 0, AT(steps[i].at), AGG_MAX_WINDOW_NS), 15 * S);
+		assert_int_equal(agg_pair_full_cpu(&pair, &nanocores), steps[i].cores < 0 ? -ENOENT : 0);
+		if (steps[i].cores >= 0)
+			assert_int_equal(nanocores, (uint64_t)(steps[i].cores * 1e9));
+	}
+	p.cpu_ts_ns = AT(150);
+	p.cpu_ns = 1; /* it was restarted */
+	agg_pair_mark(&pair, agg_pair_add(&pair, &p, 0, AT(150), AGG_MAX_WINDOW_NS), 15 * S);
+	assert_int_equal(agg_pair_full_cpu(&pair, &nanocores), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_timestamps),
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_dated),
+		cmocka_unit_test(test_marks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

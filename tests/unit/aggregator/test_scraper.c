@@ -350,7 +350,7 @@ static void wait_samples(struct scene *s, const struct kubelet *k, unsigned more
 	wanted.kubelet = k;
 	wanted.count = k->samples + more;
 	if (!until(s, has_samples, s))
-		fail_msg("the kubelet is not scraped any more; the log:\n%s", s->log.data ? s->log.data : "");
+		fail_msg("the kubelet is not scraped any more (%u of %u); the log:\n%s", k->samples, (unsigned)wanted.count, s->log.data ? s->log.data : "");
 }
 
 static void check_timing(const struct agg_node_timing *timing, void *arg)
@@ -582,6 +582,36 @@ static void test_refused_and_back(void **state)
 	assert_int_not_equal(port, km_http_server_port(s->b.server));
 	wait_log(s, "is scraped again", 1);
 	assert_int_equal(s->b.samples, 1);
+}
+
+/* Scrapes in between, of the nodes that are named and as long as they are. */
+static void test_lane(void **state)
+{
+	struct scene *s = *state;
+	unsigned before;
+
+	kubelet_start(&s->a, s->loop, &certs[VERIFIED]);
+	kubelet_start(&s->b, s->loop, &certs[VERIFIED]);
+	tell_local(s, "node1", &s->a);
+	tell_local(s, "node2", &s->b);
+	wait_samples(s, &s->a, 3);
+	wait_samples(s, &s->b, 3);
+	s->options.metric_resolution = 60000 * MS; /* the usual scrapes are far away from now on */
+	reconfigure(s);
+	agg_scraper_set_lane(s->scraper, "node3", 20000); /* not there: no matter */
+	agg_scraper_set_lane(s->scraper, "node1", 20000);
+	wait_samples(s, &s->a, 10);
+	agg_scraper_set_lane(s->scraper, "node1", 0);
+	agg_scraper_set_lane(s->scraper, "node2", 20000);
+	before = s->a.samples;
+	wait_samples(s, &s->b, 10);
+	assert_true(s->a.samples <= before + 1); /* the one that was under way */
+	/* no faster than the usual ones: there are none */
+	agg_scraper_set_lane(s->scraper, "node2", 70000 * UINT64_C(1000));
+	agg_scraper_set_lane(s->scraper, "node1", 20000);
+	before = s->b.samples;
+	wait_samples(s, &s->a, 10);
+	assert_true(s->b.samples <= before + 1);
 }
 
 static void test_pin(void **state)
@@ -881,6 +911,7 @@ int main(void)
 		TEST(test_useless_bodies),
 		TEST(test_addresses),
 		TEST(test_refused_and_back),
+		TEST(test_lane),
 		TEST(test_pin),
 		TEST(test_new_uid),
 		TEST(test_downgrade),

@@ -44,6 +44,7 @@ struct world {
 	unsigned scale_gets, scale_puts, status_puts, event_posts;
 	int32_t replicas, put_replicas;
 	json_t *status;           /* owned: of the last status write */
+	json_t *state;            /* owned: the first ConfigMap of the controller's state; NULL: it is not there */
 	unsigned version, newest; /* of the answer to the next status write; older ones conflict */
 	char last_name[64];       /* of the HPA whose status was written last */
 	/* conditions to wait for */
@@ -127,6 +128,19 @@ static void on_status(struct world *w, struct apistub_conn *c, const struct apis
 	apistub_reply(c, w->status_code, NULL, w->status_code == 200 ? body : "{\"kind\":\"Status\"}");
 }
 
+static void on_state(struct world *w, struct apistub_conn *c, const struct apistub_request *request)
+{
+	_cleanup_free_ char *body = NULL;
+
+	if (strcmp(request->method, "GET") != 0) {
+		json_decref(w->state);
+		w->state = json_loads(request->body, 0, NULL);
+		json_object_set_new(json_object_get(w->state, "metadata"), "resourceVersion", json_string("5"));
+	}
+	body = w->state ? json_dumps(w->state, 0) : NULL;
+	apistub_reply(c, body ? 200 : 404, NULL, body ? body : "{\"kind\":\"Status\",\"reason\":\"NotFound\"}");
+}
+
 static void on_request(struct apistub_conn *c, const struct apistub_request *request, void *arg)
 {
 	struct world *w = arg;
@@ -146,6 +160,8 @@ static void on_request(struct apistub_conn *c, const struct apistub_request *req
 		apistub_reply(c, 200, NULL, LIST(POD("a") "," POD("b")));
 	} else if (strncmp(target, "/api/v1/nodes?", 14) == 0 || strstr(target, "/configmaps?")) {
 		apistub_reply(c, 200, NULL, LIST(""));
+	} else if (strncmp(target, "/api/v1/namespaces/kube-system/configmaps", 41) == 0) {
+		on_state(w, c, request);
 	} else if (strcmp(target, "/apis") == 0) {
 		apistub_reply(c, 200, NULL,
 			"{\"kind\":\"APIGroupList\",\"groups\":[{\"name\":\"apps\",\"versions\":[{\"groupVersion\":"
@@ -270,6 +286,7 @@ static int teardown(void **state)
 	apistub_free(w->stub);
 	km_loop_free(w->loop);
 	json_decref(w->status);
+	json_decref(w->state);
 	free(w);
 	return 0;
 }
@@ -305,7 +322,7 @@ static struct hpa_controller_counters counters(const struct world *w)
 }
 
 /* Of the first HPA. */
-static const char *state_of(const struct world *w, const char *member, char *out, size_t size)
+static inline const char *state_of(const struct world *w, const char *member, char *out, size_t size)
 {
 	json_t *list = hpa_controller_status(w->controller);
 	json_t *value = json_object_get(json_array_get(list, 0), member);
@@ -325,14 +342,14 @@ static bool wanted_statuses(void *arg)
 	return w->status_puts >= w->want && counters(w).status_writes_total >= w->want;
 }
 
-static bool wanted_rounds(void *arg)
+static inline bool wanted_rounds(void *arg)
 {
 	const struct world *w = arg;
 
 	return counters(w).rounds_total >= w->want;
 }
 
-static bool wanted_held(void *arg)
+static inline bool wanted_held(void *arg)
 {
 	const struct world *w = arg;
 
@@ -350,7 +367,7 @@ static bool wanted_rounds_over(void *arg)
 	return over >= w->want;
 }
 
-static bool an_event_came(void *arg)
+static inline bool an_event_came(void *arg)
 {
 	return ((struct world *)arg)->event_posts > 0;
 }
@@ -366,7 +383,7 @@ static void wait_for(struct world *w, bool (*cond)(void *arg), unsigned want)
 	assert_true(until(w, cond));
 }
 
-static void release(struct world *w)
+static inline void release(struct world *w)
 {
 	w->hold = false;
 	for (size_t i = 0; i < w->n_held; i++)

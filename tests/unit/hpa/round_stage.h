@@ -24,6 +24,7 @@ struct play {
 	int mappings, failing_gets; /* of the first GETs; mappings < 0: none is found */
 	int conflicts;              /* of the first PUTs */
 	const char *put_error, *status_error, *pods_error, *others, *selector, *metric_error;
+	int64_t full_milli;   /* usage over the long window; 0: there is none beside */
 	int64_t metric_milli; /* of each custom and external metric */
 	bool reget_fails;
 	/* and what comes of it */
@@ -45,7 +46,7 @@ struct stage {
 	json_t *status;
 	struct hpa_pod pods[32];
 	struct hpa_container container;
-	struct hpa_pod_metric metrics[32];
+	struct hpa_pod_metric metrics[32], full[32];
 	char names[32][32];
 };
 
@@ -222,7 +223,14 @@ static void pods(const struct kube_selector *selector, const char *text, const c
 			.time_ns = NOW_NS,
 			.window_ns = INT64_C(15000000000)};
 	}
-	*ret = (struct hpa_pods_answer){.pods = s->pods, .n_pods = n, .metrics = s->metrics, .n_metrics = n};
+	memcpy(s->full, s->metrics, sizeof(s->full));
+	for (size_t i = 0; i < n; i++)
+		s->full[i].value_milli = s->play->full_milli;
+	*ret = (struct hpa_pods_answer){.pods = s->pods,
+		.n_pods = n,
+		.metrics = s->metrics,
+		.full = s->play->full_milli ? s->full : NULL,
+		.n_metrics = n};
 	if (s->play->pods_error)
 		snprintf(ret->error, sizeof(ret->error), "%s", s->play->pods_error);
 }

@@ -141,6 +141,39 @@ static void held_back_and_limited(void **state)
 	end(&t);
 }
 
+/* 10.1: a step up is made on the newest samples, a step down once a whole window says so too. */
+static void windows(void **state)
+{
+	static const struct {
+		int64_t newest, full;
+		const char *proposal, *waits;
+	} rows[] = {
+		{100, 500, "3", "3"},  /* it fell a moment ago */
+		{100, 1000, "3", "6"}, /* from far above */
+		{100, 300, "2", "2"},  /* some of it is certain */
+		{100, 100, "1", "none"},
+		{1000, 100, "6", "none"}, /* it rose a moment ago */
+		{500, 100, "3", "none"},
+	};
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
+		const struct play play = {.spec = OF(",\"metrics\":[" CPU "]"),
+			.replicas = 3,
+			.mappings = 1,
+			.usage_milli = rows[i].newest,
+			.full_milli = rows[i].full};
+		struct theatre t = {.trace = NULL};
+		json_t *o;
+
+		run(&t, &play, &flags);
+		o = explain(&t);
+		expect(o, "metrics.0.proposal", rows[i].proposal);
+		expect(o, "metrics.0.longWindowProposal", rows[i].waits);
+		json_decref(o);
+		end(&t);
+	}
+}
+
 static void without_metrics(void **state)
 {
 	const struct play above = {.spec = OF(""), .replicas = 30, .mappings = 1};
@@ -255,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_step_up),
 		cmocka_unit_test(held_back_and_limited),
+		cmocka_unit_test(windows),
 		cmocka_unit_test(without_metrics),
 		cmocka_unit_test(many_pods_are_counted),
 		cmocka_unit_test(hold_last_value),
