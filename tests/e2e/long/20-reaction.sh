@@ -25,7 +25,7 @@ in_tree() { # on|off
 	"$cluster" start "$LAB" kube-controller-manager
 }
 restore() {
-	sed -i "s/^metric-resolution = .*/metric-resolution = ${RESOLUTION}s/" "$ini"
+	sed -i "s/^metric-resolution = .*/metric-resolution = ${RESOLUTION}s/; /^# added by 20-reaction/,\$d" "$ini"
 	restart_daemon
 	in_tree on
 	k delete hpa react --ignore-not-found
@@ -35,6 +35,7 @@ restore() {
 trap restore EXIT
 
 sed -i 's/^metric-resolution = .*/metric-resolution = 15s/' "$ini"
+printf '# added by 20-reaction\n[hpa]\n' >>"$ini"
 restart_daemon
 kmetricsd wire apply --auto --config "$ini"
 burn react 1 "2 16"

@@ -350,7 +350,8 @@ static void wait_samples(struct scene *s, const struct kubelet *k, unsigned more
 	wanted.kubelet = k;
 	wanted.count = k->samples + more;
 	if (!until(s, has_samples, s))
-		fail_msg("the kubelet is not scraped any more (%u of %u); the log:\n%s", k->samples, (unsigned)wanted.count, s->log.data ? s->log.data : "");
+		fail_msg("the kubelet is not scraped any more (%u of %u); the log:\n%s", k->samples,
+			(unsigned)wanted.count, s->log.data ? s->log.data : "");
 }
 
 static void check_timing(const struct agg_node_timing *timing, void *arg)
