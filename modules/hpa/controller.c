@@ -12,11 +12,13 @@
 #include "core/timetext.h"
 #include "hpa/entry.h"
 
-#define SPREAD_US (1 * KM_USEC_PER_SEC)    /* many that are due at once start within this */
-#define CROWD_US  (100 * KM_USEC_PER_MSEC) /* pause when HPA_ROUNDS_MAX are under way */
-#define WAKE_US   (1 * KM_USEC_PER_SEC)    /* samples that land within this wake an HPA once */
-#define GET_US    (20 * KM_USEC_PER_MSEC)  /* of the API server's time that samples may cost us for each HPA */
-#define WAIT_US   (1 * KM_USEC_PER_SEC)    /* pause while there is nothing to compute from yet */
+#define SPREAD_US         (1 * KM_USEC_PER_SEC)    /* many that are due at once start within this */
+#define CROWD_US          (100 * KM_USEC_PER_MSEC) /* pause when HPA_ROUNDS_MAX are under way */
+#define WAKE_US           (50 * KM_USEC_PER_MSEC)  /* samples that land within this wake an HPA once, */
+#define ASKING_WAKE_US    (1 * KM_USEC_PER_SEC)    /* where its scale has to be asked for */
+#define ROUNDS_PER_SECOND 10000
+#define GET_US            (20 * KM_USEC_PER_MSEC) /* of the API server's time that samples may cost us for each HPA */
+#define WAIT_US           (1 * KM_USEC_PER_SEC)   /* pause while there is nothing to compute from yet */
 
 static struct hpa_entry *cast(void *arg)
 {
@@ -127,12 +129,15 @@ static void schedule(struct hpa_entry *e, uint64_t delay_us)
 	km_timer_set(e->timer, delay_us);
 }
 
-/* How long a sample that has landed waits for the next one's company. Where a round has to ask the API server for the
- * scale, samples wake the less often the more HPAs there are, so that this never makes more than 50 requests a second.
+/*
+ * How long a sample that has landed waits for the next one's company: the longer the more HPAs there are, so that all
+ * rounds together stay below ROUNDS_PER_SECOND; and where a round has to ask the API server for the scale, so that this
+ * never makes more than 50 requests a second.
  */
 static uint64_t wake_delay(const struct hpa_entry *e)
 {
-	uint64_t pause = e->from_watch ? WAKE_US : KM_MAX(WAKE_US, e->c->entries.count * GET_US), now = km_now_us(),
+	uint64_t each = e->from_watch ? KM_USEC_PER_SEC / ROUNDS_PER_SECOND : GET_US, now = km_now_us(),
+		 pause = KM_MAX(e->from_watch ? WAKE_US : ASKING_WAKE_US, e->c->entries.count * each),
 		 earliest = e->begun_us ? e->begun_us + pause : 0;
 
 	return earliest > now ? earliest - now : 0;
@@ -145,6 +150,8 @@ static void wake_entry(void *who, void *arg)
 
 	(void)arg;
 	e->landed = true; /* a round under way may have read the older one */
+	if (e->landed_us == 0)
+		e->landed_us = km_now_us();
 	if (e->state == HPA_IDLE && km_now_us() + delay < e->due_us)
 		schedule(e, delay);
 }
@@ -282,6 +289,10 @@ static void begin(struct hpa_entry *e)
 	e->state = HPA_MAPPING;
 	e->due_now = e->landed = false;
 	e->begun_us = km_now_us();
+	if (e->landed_us)
+		hpa_delays_note(&c->rounds_after, e->begun_us - e->landed_us);
+	e->sample_us = e->landed_us;
+	e->landed_us = 0;
 	e->writes = c->config.may_write(c->config.arg);
 	if (kube_mapper_find(c->config.mapper, e->spec->target_api_version, e->spec->target_kind, on_mapped, e,
 		    &e->mapper_call) < 0) {
@@ -556,4 +567,10 @@ json_t *hpa_controller_explain_all(const struct hpa_controller *c)
 		json_array_append_new(list, one);
 	}
 	return list;
+}
+
+json_t *hpa_controller_delays(const struct hpa_controller *c)
+{
+	return json_pack("{s:o, s:o}", "sampleToRoundMs", hpa_delays_json(&c->rounds_after), "sampleToScaleMs",
+		hpa_delays_json(&c->puts_after));
 }

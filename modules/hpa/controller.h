@@ -68,6 +68,9 @@ struct hpa_controller_counters {
 void hpa_controller_counters(const struct hpa_controller *c, struct hpa_controller_counters *ret);
 /* One object an HPA, for `kmetricsd status -o json`. New reference. */
 json_t *hpa_controller_status(const struct hpa_controller *c);
+/* How long it took from a sample's landing until a round began, and until the scale was written, in milliseconds
+ * (delays.h). New reference. */
+json_t *hpa_controller_delays(const struct hpa_controller *c);
 /* Why the HPA "namespace/name" is scaled as it is: its last round, and what comes next (docs/hpa.md has the members).
  * NULL: there is no such HPA. New reference. */
 json_t *hpa_controller_explain(const struct hpa_controller *c, const char *key);

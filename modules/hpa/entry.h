@@ -7,6 +7,7 @@
 #include "core/map.h"
 #include "hpa/claims.h"
 #include "hpa/controller.h"
+#include "hpa/delays.h"
 #include "hpa/overrides.h"
 #include "hpa/pods.h"
 #include "hpa/reconcile.h"
@@ -52,6 +53,8 @@ struct hpa_entry {
 	struct hpa_wake_set nodes; /* of its pods, as of the last round */
 	bool landed;               /* a sample of them has, since the last round began */
 	uint64_t begun_us;         /* when that was; 0: never */
+	uint64_t landed_us;        /* when the first of them has; 0: none */
+	uint64_t sample_us;        /* the same of those that the round under way reads */
 	uint64_t due_us;           /* when the timer fires, while it is armed */
 
 	struct hpa_world world; /* its arg is the entry */
@@ -91,6 +94,8 @@ struct hpa_controller {
 	size_t rounds;        /* under way */
 	struct hpa_pods pods; /* scratch of the round that is asking */
 	struct hpa_controller_counters counters;
+	struct hpa_delays rounds_after,
+		puts_after; /* a sample has landed: until the round begins, the scale is written */
 };
 
 /* Period of the faster scrapes; 0: there are none. */

@@ -550,7 +550,8 @@ static json_t *module_status(void *self)
 {
 	struct module *m = cast(self);
 
-	return json_pack("{s:b, s:s, s:s, s:o}", "active", m->active, "turn", turn_text(m), "api_version",
+	return json_pack("{s:b, s:s, s:o*, s:s, s:o}", "active", m->active, "turn", turn_text(m), "delays",
+		m->controller ? hpa_controller_delays(m->controller) : NULL, "api_version",
 		m->version ? m->version : "", "hpas",
 		m->controller ? hpa_controller_status(m->controller) : json_array());
 }

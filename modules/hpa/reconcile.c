@@ -32,6 +32,7 @@ void hpa_memory_forget_values(struct hpa_memory *memory)
 {
 	free(memory->values);
 	memory->values = NULL;
+	hpa_status_told_clear(&memory->told); /* its figures are of the former metrics */
 }
 
 const char *hpa_action_label(enum hpa_action action)
@@ -549,21 +550,36 @@ static void put_done(struct hpa_round *round)
 
 /* ---- the status (10) ---- */
 
+/* Fixed: what only differs by figures that moved a little is not written (spec 10.24). */
+static bool is_there_already(const struct hpa_round *round, json_t *status)
+{
+	json_t *there = round->config.status;
+
+	return hpa_status_same(status, there) ||
+	       (round->config.flags->fixed && hpa_status_change(there, status) == HPA_STATUS_SMALL);
+}
+
 static void write_status(struct hpa_round *round)
 {
 	const struct hpa_round_config *config = &round->config;
-	json_t *status = round->no_scale ? hpa_status_encode_conditions(&round->status, config->status)
-					 : hpa_status_encode(&round->status, config->version);
+	struct hpa_status_told *told = &config->memory->told;
+	json_t *status;
 
 	round->stage = HPA_ROUND_STATUS_DONE;
 	round->failed = false;
+	if (!round->no_scale && hpa_status_told_same(told, &round->status, config->status, config->flags->fixed))
+		return;
+	status = round->no_scale ? hpa_status_encode_conditions(&round->status, config->status)
+				 : hpa_status_encode(&round->status, config->version);
 	if (!status) {
 		out_of_memory(round);
 		return;
 	}
-	if (!hpa_status_same(status, config->status)) {
+	if (!is_there_already(round, status)) {
 		round->question = HPA_ASKED_STATUS;
 		config->world->status_put(round, status, config->world->arg);
+	} else if (!round->no_scale) {
+		hpa_status_told_note(told, &round->status, config->status);
 	}
 	json_decref(status);
 }

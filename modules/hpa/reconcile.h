@@ -44,6 +44,7 @@ struct hpa_last_value {
 struct hpa_memory {
 	struct hpa_history recommendations;
 	struct hpa_event_book up_events, down_events;
+	struct hpa_status_told told;
 	struct hpa_last_value *values; /* owned; one a metric, where they are asked for; or NULL */
 };
 void hpa_memory_clear(struct hpa_memory *memory); /* a zeroed memory is an empty one */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/map.h"
 #include "core/timetext.h"
 #include "core/utf8.h"
 #include "kube/quantity.h"
@@ -418,4 +419,72 @@ enum hpa_status_change hpa_status_change(json_t *before, json_t *now)
 	if (!same_members(before, now, true, INFINITY))
 		return HPA_STATUS_MORE;
 	return same_members(before, now, true, SMALL_CHANGE) ? HPA_STATUS_SMALL : HPA_STATUS_METRICS;
+}
+
+/* ---- the same again ---- */
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
+{
+	return (hash ^ km_hash(bytes, len)) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* Everything that a status has but the figures of its metrics. */
+static uint64_t hash_of(const struct hpa_status *status)
+{
+	const int64_t numbers[] = {status->current, status->desired, status->last_scale_s,
+		(int64_t)status->n_conditions, status->has_metrics, (int64_t)status->n_metrics};
+	uint64_t hash = km_hash(numbers, sizeof(numbers));
+
+	for (size_t i = 0; i < status->n_conditions; i++) {
+		const struct hpa_condition *c = &status->conditions[i];
+
+		hash = mix(hash, c->type, strlen(c->type));
+		hash = mix(hash, c->status, strlen(c->status));
+		hash = mix(hash, &c->since_s, sizeof(c->since_s));
+		hash = mix(hash, c->reason, strlen(c->reason));
+		hash = mix(hash, c->message, strlen(c->message));
+	}
+	for (size_t i = 0; i < status->n_metrics; i++) {
+		const struct hpa_metric_status *m = &status->metrics[i];
+		const uint8_t kinds[] = {m->metric != NULL, m->has_utilization, m->is_value};
+
+		hash = mix(hash, kinds, sizeof(kinds));
+	}
+	return hash;
+}
+
+void hpa_status_told_clear(struct hpa_status_told *told)
+{
+	json_decref(told->there);
+	free(told->figures);
+	*told = (struct hpa_status_told){0};
+}
+
+void hpa_status_told_note(struct hpa_status_told *told, const struct hpa_status *status, json_t *there)
+{
+	hpa_status_told_clear(told);
+	told->figures = calloc(status->n_metrics ? status->n_metrics : 1, sizeof(*told->figures));
+	if (!told->figures || !there)
+		return;
+	told->there = json_incref(there);
+	told->hash = hash_of(status);
+	for (size_t i = 0; i < status->n_metrics; i++) {
+		told->figures[i].value_milli = status->metrics[i].value_milli;
+		told->figures[i].utilization = status->metrics[i].utilization;
+	}
+}
+
+bool hpa_status_told_same(const struct hpa_status_told *told, const struct hpa_status *status, json_t *there, bool near)
+{
+	if (!told->there || told->there != there || told->hash != hash_of(status))
+		return false;
+	for (size_t i = 0; i < status->n_metrics; i++) {
+		double before = (double)told->figures[i].value_milli, now = (double)status->metrics[i].value_milli;
+
+		if (told->figures[i].utilization != status->metrics[i].utilization ||
+			(told->figures[i].value_milli != status->metrics[i].value_milli &&
+				!(near && is_near(before, now, SMALL_CHANGE / 2))))
+			return false;
+	}
+	return true;
 }

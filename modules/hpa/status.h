@@ -67,5 +67,23 @@ bool hpa_status_same(json_t *a, json_t *b);
 enum hpa_status_change { HPA_STATUS_SMALL, HPA_STATUS_METRICS, HPA_STATUS_MORE };
 enum hpa_status_change hpa_status_change(json_t *before, json_t *now);
 
+/* A status that was found to be as good as the one that is there, kept small so that the next one, which mostly is the
+ * same, need not be made into JSON to be compared. A zeroed one is none. */
+struct hpa_status_told {
+	uint64_t hash; /* of all but the metrics' figures */
+	json_t *there; /* what it was compared with; one reference */
+	struct {
+		int64_t value_milli;
+		int32_t utilization;
+	} * figures; /* owned; of each metric */
+};
+void hpa_status_told_clear(struct hpa_status_told *told);
+/* Without memory it is none afterwards. */
+void hpa_status_told_note(struct hpa_status_told *told, const struct hpa_status *status, json_t *there);
+/* Whether this one is the same again, beside the same there. near: figures may differ by half of what a small change
+ * is. */
+bool hpa_status_told_same(
+	const struct hpa_status_told *told, const struct hpa_status *status, json_t *there, bool near);
+
 /* Whole seconds, towards the past. */
 int64_t hpa_seconds_of(int64_t ns);

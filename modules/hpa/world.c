@@ -147,6 +147,8 @@ static void scale_put(struct hpa_round *round, int32_t replicas, const char *res
 	if (!still_ours(e))
 		return;
 	e->put_version = resource_version && *resource_version ? version_of(resource_version) : e->read_version;
+	if (e->sample_us)
+		hpa_delays_note(&e->c->puts_after, km_now_us() - e->sample_us);
 	if (hpa_scale_put(e->scale, replicas, resource_version, on_put, e) < 0)
 		hpa_round_put(round, &failure);
 }
@@ -378,15 +380,12 @@ static void on_status(const struct kube_result *result, void *arg)
 
 /*
  * Figures move with every sample, and each write goes to every watcher of HPAs: a write for their sake alone waits
- * until they have moved by something that is to be seen, and until the last one is a while ago (spec 10.24). The round
- * after it asks again.
+ * until the last one is a while ago (spec 10.24). The round after it asks again.
  */
 static bool is_worth_writing(const struct hpa_entry *e, json_t *status)
 {
-	enum hpa_status_change change = hpa_status_change(json_object_get(e->object, "status"), status);
-
-	return !e->flags.fixed || change == HPA_STATUS_MORE ||
-	       (change == HPA_STATUS_METRICS && km_wall_ns() - e->status_ns >= STATUS_EVERY_NS);
+	return !e->flags.fixed || km_wall_ns() - e->status_ns >= STATUS_EVERY_NS ||
+	       hpa_status_change(json_object_get(e->object, "status"), status) == HPA_STATUS_MORE;
 }
 
 static void status_put(struct hpa_round *round, json_t *status, void *arg)

@@ -341,9 +341,94 @@ static void equality_is_semantic(void **state)
 	assert_true(hpa_status_same(NULL, NULL));
 }
 
+/* Figures that move a little are the same, of whatever API version; anything else is not. */
+static void test_change(void **state)
+{
+	static const struct {
+		const char *before, *now;
+		enum hpa_status_change change;
+	} rows[] = {
+		{"{\"desiredReplicas\":3}", "{\"desiredReplicas\":4}", HPA_STATUS_MORE},
+		{"{\"currentMetrics\":[{\"resource\":{\"current\":{\"averageValue\":\"1000m\",\"averageUtilization\":"
+		 "50}}}]}",
+			"{\"currentMetrics\":[{\"resource\":{\"current\":{\"averageValue\":\"1009m\","
+			"\"averageUtilization\":50}}}]}",
+			HPA_STATUS_SMALL},
+		{"{\"currentMetrics\":[{\"resource\":{\"current\":{\"averageValue\":\"1\",\"averageUtilization\":50}}}]"
+		 "}",
+			"{\"currentMetrics\":[{\"resource\":{\"current\":{\"averageValue\":\"1010m\","
+			"\"averageUtilization\":50}}}]}",
+			HPA_STATUS_METRICS},
+		{"{\"currentMetrics\":[{\"resource\":{\"current\":{\"averageValue\":\"1\",\"averageUtilization\":50}}}]"
+		 "}",
+			"{\"currentMetrics\":[{\"resource\":{\"current\":{\"averageValue\":\"1\","
+			"\"averageUtilization\":51}}}]}",
+			HPA_STATUS_METRICS},
+		{"{\"currentMetrics\":[{\"resource\":{\"currentAverageValue\":\"200\"}}]}",
+			"{\"currentMetrics\":[{\"resource\":{\"currentAverageValue\":\"201\"}}]}", HPA_STATUS_SMALL},
+		{"{\"currentMetrics\":[{\"resource\":{\"current\":{\"averageValue\":\"0\"}}}]}",
+			"{\"currentMetrics\":[{\"resource\":{\"current\":{\"averageValue\":\"1m\"}}}]}",
+			HPA_STATUS_METRICS},
+		{"{\"currentMetrics\":[{\"type\":\"Resource\"}]}", "{\"currentMetrics\":[{\"type\":\"\"}]}",
+			HPA_STATUS_MORE},
+		{"{\"conditions\":[{\"message\":\"a\"}]}", "{\"conditions\":[{\"message\":\"b\"}]}", HPA_STATUS_MORE},
+	};
+
+	for (size_t i = 0; i < KM_ARRAY_LEN(rows); i++) {
+		json_t *before = json_loads(rows[i].before, 0, NULL), *now = json_loads(rows[i].now, 0, NULL);
+
+		if (hpa_status_change(before, now) != rows[i].change)
+			fail_msg("row %zu", i);
+		json_decref(before);
+		json_decref(now);
+	}
+}
+
+/* The short way to "the same again" says what the long one says. */
+static void test_told(void **state)
+{
+	struct hpa_status_told told = {0};
+	struct hpa_status *s = calloc(1, sizeof(*s));
+	json_t *there = json_object(), *other = json_object();
+	const struct hpa_metric metric = {0};
+
+	s->n_metrics = 1;
+	s->has_metrics = true;
+	s->metrics[0] = (struct hpa_metric_status){.metric = &metric, .utilization = 50, .value_milli = 10000};
+	hpa_status_set(s, "AbleToScale", true, "ReadyForNewScale", 7, "%s", "fine");
+	assert_false(hpa_status_told_same(&told, s, there, false));
+	hpa_status_told_note(&told, s, there);
+	assert_true(hpa_status_told_same(&told, s, there, false));
+	assert_false(hpa_status_told_same(&told, s, other, false));
+	s->metrics[0].value_milli = 10040;
+	assert_false(hpa_status_told_same(&told, s, there, false));
+	assert_true(hpa_status_told_same(&told, s, there, true));
+	s->metrics[0].value_milli = 10060;
+	assert_false(hpa_status_told_same(&told, s, there, true));
+	s->metrics[0].value_milli = 10000;
+	s->metrics[0].utilization = 51;
+	assert_false(hpa_status_told_same(&told, s, there, true));
+	s->metrics[0].utilization = 50;
+	s->metrics[0].metric = NULL;
+	assert_false(hpa_status_told_same(&told, s, there, true));
+	s->metrics[0].metric = &metric;
+	hpa_status_set(s, "AbleToScale", true, "ReadyForNewScale", 8, "%s", "finer");
+	assert_false(hpa_status_told_same(&told, s, there, true));
+	hpa_status_set(s, "AbleToScale", true, "ReadyForNewScale", 9, "%s", "fine");
+	assert_true(hpa_status_told_same(&told, s, there, true));
+	s->desired++;
+	assert_false(hpa_status_told_same(&told, s, there, true));
+	hpa_status_told_clear(&told);
+	json_decref(there);
+	json_decref(other);
+	free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_change),
+		cmocka_unit_test(test_told),
 		cmocka_unit_test(texts_are_cut_at_characters),
 		cmocka_unit_test(seconds_go_towards_the_past),
 		cmocka_unit_test(transition_time_moves_with_the_status_only),
