@@ -164,8 +164,8 @@ static void print_one(json_t *one, const struct cli *cli)
 		json_is_true(json_object_get(one, "writes")) ? "" : " (computed only: nothing is written)");
 	print_when(one, "decidedAt");
 	putchar('\n');
-	if (*text_of(one, "error"))
-		printf("%s%s%s\n", cli->colour ? "\033[31m" : "", text_of(one, "error"), plain);
+	if (*text_of(one, "failure"))
+		printf("%s%s%s\n", cli->colour ? "\033[31m" : "", text_of(one, "failure"), plain);
 	if (json_array_size(json_object_get(one, "metrics")) > 0)
 		printf("\n  %-28s %-10s %-18s %-14s %8s  %s\n", "METRIC", "TARGET", "CURRENT", "RATIO", "PROPOSAL",
 			"PODS");
@@ -198,7 +198,7 @@ static void print_all(json_t *reply, const struct cli *cli)
 				number_of(shadow, "rounds"));
 		}
 		printf("%-48s %8lld %8lld %8s %-14s %s\n", name, number_of(one, "current"), number_of(one, "desired"),
-			in_tree, agreed, *text_of(one, "error") ? text_of(one, "error") : text_of(one, "reason"));
+			in_tree, agreed, *text_of(one, "failure") ? text_of(one, "failure") : text_of(one, "reason"));
 	}
 	printf("%s\n", text_of(reply, "turn"));
 }
@@ -211,7 +211,7 @@ static bool differs(json_t *one)
 
 static bool needs_attention(json_t *one, const struct cli *cli)
 {
-	return *text_of(one, "error") || (cli->diff && differs(one));
+	return *text_of(one, "failure") || (cli->diff && differs(one));
 }
 
 int verb_explain(int argc, char **argv)

@@ -530,7 +530,7 @@ static json_t *explain_entry(const struct hpa_entry *e)
 
 	json_object_set_new(o, "namespace", json_string(e->namespace_));
 	json_object_set_new(o, "name", json_string(e->name));
-	json_object_set_new(o, "error", json_string(e->outcome.error));
+	json_object_set_new(o, "failure", json_string(e->outcome.error));
 	json_object_set_new(o, "writes", json_boolean(e->writes));
 	json_object_set_new(o, "shadow",
 		json_pack(
