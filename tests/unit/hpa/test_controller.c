@@ -474,7 +474,7 @@ static void test_status_is_damped(void **state)
 static void test_annotations(void **state)
 {
 	struct world *w = *state;
-	json_t *object = hpa("web", 1, 9, "Deployment"), *metadata = json_object_get(object, "metadata");
+	json_t *object = hpa("web", 1, 9, "Deployment"), *metadata = json_object_get(object, "metadata"), *changed;
 
 	w->usage_milli = 100; /* twice the target */
 	json_object_set_new(metadata, "annotations",
@@ -488,14 +488,15 @@ static void test_annotations(void **state)
 	wait_for(w, wanted_rounds_over, 1);
 	assert_int_equal(counters(w).events_total, 1); /* what is wrong is told once */
 	/* without it the spec is the same, and counts at once */
-	object = json_deep_copy(object);
-	metadata = json_object_get(object, "metadata");
+	changed = json_deep_copy(object);
+	json_decref(object);
+	metadata = json_object_get(changed, "metadata");
 	json_object_del(metadata, "annotations");
 	json_object_set_new(metadata, "resourceVersion", json_string("900"));
-	assert_int_equal(hpa_controller_object(w->controller, KUBE_MODIFIED, object, NULL), 0);
+	assert_int_equal(hpa_controller_object(w->controller, KUBE_MODIFIED, changed, NULL), 0);
 	assert_true(until(w, scale_was_put));
 	assert_int_equal(w->put_replicas, 4);
-	json_decref(object);
+	json_decref(changed);
 }
 
 int main(void)
