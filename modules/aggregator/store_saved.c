@@ -154,6 +154,7 @@ static void get_point(struct input *in, struct agg_point *p)
 
 static void get_pair(struct input *in, struct agg_pair *pair)
 {
+	*pair = (struct agg_pair){0}; /* a long window begins anew: its marks are not saved */
 	get_point(in, &pair->earlier);
 	get_point(in, &pair->newest);
 	pair->dated_ns = get_time(in);
